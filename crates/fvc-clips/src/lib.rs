@@ -1,0 +1,4 @@
+//! Under construction.
+
+mod atomic;
+pub use atomic::write_atomically;

@@ -1,0 +1,690 @@
+//! [`Split`]: which group is learnt from, which is scored, which stays sealed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use fvc_media::ContentId;
+use serde::{Deserialize, Serialize};
+
+use crate::{GroupId, GroupTable, Label};
+
+/// Version of the split file and of the way it is planned.
+pub const SPLIT_VERSION: u32 = 1;
+
+/// The largest split file that is read, in bytes: about two million sources.
+const MAX_SPLIT_FILE: u64 = 512 << 20;
+
+/// How often planning is tried with another order before a class is said to be missing.
+const ATTEMPTS: u64 = 16;
+
+/// Where the sources of a group stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// Scored once, by the chosen model only.
+    Sealed,
+    /// Outer fold, from 0.
+    Fold(u32),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sealed => formatter.write_str("sealed"),
+            Self::Fold(fold) => write!(formatter, "fold_{fold}"),
+        }
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "sealed" {
+            return Ok(Self::Sealed);
+        }
+        text.strip_prefix("fold_")
+            .and_then(|number| number.parse().ok())
+            .map(Self::Fold)
+            .ok_or_else(|| format!("expected sealed or fold_N, found {text:?}"))
+    }
+}
+
+impl Serialize for Part {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// How a split is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SplitConfig {
+    /// Number of outer folds, at least 2.
+    pub folds: u32,
+    /// Share of the sources of each class to seal, 0 (none: grouped cross-validation only) to 0.5.
+    pub test_fraction: f64,
+    /// Seed of the order in which groups are dealt.
+    pub seed: u64,
+}
+
+/// Why a split could not be made, read or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
+    /// Some fold would lack a class.
+    #[error(
+        "Cannot make {folds} folds{sealed}: every part needs both classes, and {real_groups} \
+         groups hold real sources, {fake_groups} hold fake ones, of {groups} groups; {}",
+        match .largest { Some(k) => format!("the largest number of folds that works is {k}"), None => "no number of folds works".to_owned() }
+    )]
+    MissingClass {
+        /// Number of folds asked for.
+        folds: u32,
+        /// Text saying that a sealed part was asked for too, or empty.
+        sealed: String,
+        /// Number of groups.
+        groups: usize,
+        /// Groups with at least one real source.
+        real_groups: usize,
+        /// Groups with at least one fake source.
+        fake_groups: usize,
+        /// The largest number of folds that would work.
+        largest: Option<u32>,
+    },
+    /// A setting outside its range.
+    #[error("Split setting {name}: expected {expected}, found {found}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// A source without a label.
+    #[error("Source {content_id} has a group but no label")]
+    NoLabel {
+        /// The source.
+        content_id: ContentId,
+    },
+    /// An assignment that puts one group on two sides.
+    #[error("Group {group} would stand in {first} and in {second} (source {content_id}): sources that share an origin cannot be split")]
+    GroupOnTwoSides {
+        /// The group.
+        group: GroupId,
+        /// One part.
+        first: Part,
+        /// Another part.
+        second: Part,
+        /// The source that stands in the second.
+        content_id: ContentId,
+    },
+    /// An imported split that says nothing of a source or names one that is not there.
+    #[error("Split file {path}: {problem}")]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A fold number that the split does not have.
+    #[error("No fold {found} in this split, which has {folds}")]
+    NoSuchFold {
+        /// What was asked for.
+        found: u32,
+        /// Number of folds.
+        folds: u32,
+    },
+    /// The split seals nothing.
+    #[error("This split has no sealed test: it was made with a test fraction of 0")]
+    NothingSealed,
+    /// An opening that was recorded for another split.
+    #[error("The opening was recorded for split {found}, this is {expected}")]
+    WrongOpening {
+        /// The hash of this split.
+        expected: String,
+        /// The hash in the ledger's record.
+        found: String,
+    },
+    /// The file cannot be read or written.
+    #[error("Split file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a split, or was changed.
+    #[error("Split file {path}: expected {expected}, found {found}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// One source of a split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Member {
+    content_id: ContentId,
+    group: GroupId,
+    part: Part,
+}
+
+/// The split as it stands on disk.
+#[derive(Serialize, Deserialize)]
+struct SplitFile {
+    version: u32,
+    config: SplitConfig,
+    origin: String,
+    groups_hash: String,
+    hash: String,
+    members: Vec<Member>,
+}
+
+/// Which group is learnt from, which is scored, which stays sealed. The only maker of
+/// [`crate::TrainView`] and [`crate::EvalView`]; it never changes once made.
+///
+/// Parts are dealt by group: groups in an order drawn from the seed, the most unequal first, each
+/// to the part that keeps the class shares of all parts most alike (the greedy rule of
+/// scikit-learn's `StratifiedGroupKFold`). When a part would lack a class the plan is refused, and
+/// never repaired by moving a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    config: SplitConfig,
+    origin: String,
+    groups_hash: String,
+    hash: String,
+    pub(crate) members: BTreeMap<ContentId, (GroupId, Part)>,
+}
+
+/// A group with how many of its sources are real and fake.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupCounts {
+    pub(crate) group: GroupId,
+    pub(crate) counts: [usize; 2],
+}
+
+impl Split {
+    /// Deals the groups of `groups` to a sealed part and `config.folds` folds.
+    ///
+    /// # Errors
+    /// A source has no label; a setting is out of range; some part would lack a class (the error
+    /// names the largest number of folds that works).
+    pub fn plan(
+        groups: &GroupTable,
+        labels: &BTreeMap<ContentId, Label>,
+        config: &SplitConfig,
+    ) -> Result<Self, SplitError> {
+        check_config(config)?;
+        let counted = count_groups(groups, labels)?;
+        let parts = deal(&counted, config)?;
+        let members = groups
+            .iter()
+            .filter_map(|(content_id, group)| {
+                parts.get(group).map(|&part| (*content_id, (group.clone(), part)))
+            })
+            .collect();
+        Ok(Self::finish(*config, "planned".to_owned(), groups.hash().to_owned(), members))
+    }
+
+    /// Takes over an official split: what part each source stands in, by content id. Sources that
+    /// the official split calls training (or validation) without a fold number are given as
+    /// [`None`] and dealt to `config.folds` folds by group.
+    ///
+    /// # Errors
+    /// A group would stand on two sides; a source of `groups` has no assignment; some part would
+    /// lack a class.
+    pub fn import(
+        groups: &GroupTable,
+        labels: &BTreeMap<ContentId, Label>,
+        assignment: &BTreeMap<ContentId, Option<Part>>,
+        config: &SplitConfig,
+        path: &Path,
+    ) -> Result<Self, SplitError> {
+        check_config(config)?;
+        let problem = |problem: String| SplitError::Import { path: path.to_owned(), problem };
+        let mut fixed: BTreeMap<GroupId, (Option<Part>, ContentId)> = BTreeMap::new();
+        for (content_id, group) in groups.iter() {
+            let part = *assignment
+                .get(content_id)
+                .ok_or_else(|| problem(format!("no row for source {content_id}")))?;
+            match fixed.get(group) {
+                None => {
+                    fixed.insert(group.clone(), (part, *content_id));
+                }
+                Some(&(known, first)) if known != part => {
+                    // A source that is merely "training" has no fold of its own yet; it still
+                    // may not share a group with a sealed one.
+                    let name = |part: Option<Part>| {
+                        part.map_or_else(|| "training".to_owned(), |part| part.to_string())
+                    };
+                    return Err(problem(format!(
+                        "group {group} would stand in {} (source {first}) and in {} (source \
+                         {content_id}): sources that share an origin cannot be split",
+                        name(known),
+                        name(part)
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(unknown) = assignment.keys().find(|id| groups.group(id).is_none()) {
+            return Err(problem(format!("source {unknown} is not in the index")));
+        }
+        let counted = count_groups(groups, labels)?;
+        let (open, dealt): (Vec<_>, Vec<_>) = counted
+            .iter()
+            .cloned()
+            .partition(|counts| matches!(fixed.get(&counts.group), Some((None, _))));
+        let mut parts: HashMap<GroupId, Part> = dealt
+            .iter()
+            .filter_map(|counts| {
+                fixed.get(&counts.group).and_then(|(part, _)| *part).map(|part| {
+                    (counts.group.clone(), part)
+                })
+            })
+            .collect();
+        let folds_given = parts.values().any(|part| matches!(part, Part::Fold(_)));
+        if folds_given && !open.is_empty() {
+            return Err(problem("some training sources have a fold number and some have none".to_owned()));
+        }
+        let mut config = *config;
+        let sealed = counted
+            .iter()
+            .filter(|counts| parts.get(&counts.group) == Some(&Part::Sealed))
+            .map(|counts| counts.counts[0] + counts.counts[1])
+            .sum::<usize>();
+        config.test_fraction = sealed as f64 / groups.len().max(1) as f64;
+        if folds_given {
+            config.folds = parts
+                .values()
+                .filter_map(|part| match part {
+                    Part::Fold(fold) => Some(fold + 1),
+                    Part::Sealed => None,
+                })
+                .max()
+                .unwrap_or(0);
+        } else {
+            let folds = deal_folds(&open, config.folds, config.seed).ok_or_else(|| {
+                missing_class(&open, config.folds, config.seed, "")
+            })?;
+            for (counts, fold) in open.iter().zip(folds) {
+                parts.insert(counts.group.clone(), Part::Fold(fold));
+            }
+        }
+        for part in (0..config.folds).map(Part::Fold).chain((sealed > 0).then_some(Part::Sealed)) {
+            let mut held = [0_usize; 2];
+            for counts in &counted {
+                if parts.get(&counts.group) == Some(&part) {
+                    held[0] += counts.counts[0];
+                    held[1] += counts.counts[1];
+                }
+            }
+            for label in Label::ALL {
+                if held[label.index()] == 0 {
+                    return Err(problem(format!("{part} has no {label} source")));
+                }
+            }
+        }
+        let members = groups
+            .iter()
+            .filter_map(|(content_id, group)| {
+                parts.get(group).map(|&part| (*content_id, (group.clone(), part)))
+            })
+            .collect();
+        Ok(Self::finish(config, "imported".to_owned(), groups.hash().to_owned(), members))
+    }
+
+    fn finish(
+        config: SplitConfig,
+        origin: String,
+        groups_hash: String,
+        members: BTreeMap<ContentId, (GroupId, Part)>,
+    ) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&SPLIT_VERSION.to_le_bytes());
+        hasher.update(&config.folds.to_le_bytes());
+        for (content_id, (group, part)) in &members {
+            hasher.update(content_id.as_bytes());
+            hasher.update(group.as_str().as_bytes());
+            hasher.update(b"\n");
+            hasher.update(part.to_string().as_bytes());
+            hasher.update(b"\n");
+        }
+        let hash = hasher.finalize().to_hex().to_string();
+        Self { config, origin, groups_hash, hash, members }
+    }
+
+    /// Writes the split as JSON, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), SplitError> {
+        let file = SplitFile {
+            version: SPLIT_VERSION,
+            config: self.config,
+            origin: self.origin.clone(),
+            groups_hash: self.groups_hash.clone(),
+            hash: self.hash.clone(),
+            members: self
+                .members
+                .iter()
+                .map(|(&content_id, (group, part))| Member {
+                    content_id,
+                    group: group.clone(),
+                    part: *part,
+                })
+                .collect(),
+        };
+        let io = |source| SplitError::Io { path: path.to_owned(), source };
+        let bytes = serde_json::to_vec_pretty(&file).map_err(|error| io(error.into()))?;
+        crate::write_atomically(path, &bytes).map_err(io)
+    }
+
+    /// Reads a split and checks its hash, and that no group stands on two sides.
+    ///
+    /// # Errors
+    /// The file cannot be read, is too large, is no split, or was changed since it was written.
+    pub fn load(path: &Path) -> Result<Self, SplitError> {
+        let io = |source| SplitError::Io { path: path.to_owned(), source };
+        let corrupt = |expected: &str, found: String| SplitError::Corrupt {
+            path: path.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        };
+        let mut bytes = Vec::new();
+        File::open(path)
+            .map_err(io)?
+            .take(MAX_SPLIT_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
+        if bytes.len() as u64 > MAX_SPLIT_FILE {
+            return Err(corrupt("at most 512 MiB", "a larger file".to_owned()));
+        }
+        let file: SplitFile = serde_json::from_slice(&bytes)
+            .map_err(|error| corrupt("a split as JSON", error.to_string()))?;
+        if file.version != SPLIT_VERSION {
+            return Err(corrupt(&format!("version {SPLIT_VERSION}"), format!("version {}", file.version)));
+        }
+        let rows = file.members.len();
+        let mut members = BTreeMap::new();
+        let mut side: HashMap<GroupId, Part> = HashMap::new();
+        for Member { content_id, group, part } in file.members {
+            if let Part::Fold(fold) = part
+                && fold >= file.config.folds
+            {
+                return Err(corrupt("fold numbers below the number of folds", part.to_string()));
+            }
+            let first = *side.entry(group.clone()).or_insert(part);
+            if first != part {
+                return Err(SplitError::GroupOnTwoSides { group, first, second: part, content_id });
+            }
+            members.insert(content_id, (group, part));
+        }
+        if members.len() != rows {
+            return Err(corrupt("every source once", "a source that stands twice".to_owned()));
+        }
+        let split = Self::finish(file.config, file.origin, file.groups_hash, members);
+        if split.hash != file.hash {
+            return Err(corrupt(&format!("hash {}", split.hash), format!("hash {}", file.hash)));
+        }
+        Ok(split)
+    }
+
+    /// BLAKE3 over every source's group and part, in hexadecimal: the name under which openings of
+    /// the sealed part are counted.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The hash of the group table that the split was made from.
+    pub fn groups_hash(&self) -> &str {
+        &self.groups_hash
+    }
+
+    /// How it was planned.
+    pub fn config(&self) -> &SplitConfig {
+        &self.config
+    }
+
+    /// `planned` or `imported`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Number of outer folds.
+    pub fn folds(&self) -> u32 {
+        self.config.folds
+    }
+
+    /// Whether a part is sealed.
+    pub fn has_sealed(&self) -> bool {
+        self.members.values().any(|(_, part)| *part == Part::Sealed)
+    }
+
+    /// The part of a source.
+    pub fn part(&self, content_id: &ContentId) -> Option<Part> {
+        self.members.get(content_id).map(|(_, part)| *part)
+    }
+
+    /// Every source with its group and part.
+    pub fn iter(&self) -> impl Iterator<Item = (&ContentId, &GroupId, Part)> {
+        self.members.iter().map(|(content_id, (group, part))| (content_id, group, *part))
+    }
+}
+
+fn check_config(config: &SplitConfig) -> Result<(), SplitError> {
+    if config.folds < 2 {
+        return Err(SplitError::Setting {
+            name: "folds",
+            expected: "at least 2",
+            found: config.folds.to_string(),
+        });
+    }
+    if !(0.0..=0.5).contains(&config.test_fraction) {
+        return Err(SplitError::Setting {
+            name: "test fraction",
+            expected: "0 to 0.5",
+            found: config.test_fraction.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn count_groups(
+    groups: &GroupTable,
+    labels: &BTreeMap<ContentId, Label>,
+) -> Result<Vec<GroupCounts>, SplitError> {
+    let mut counted: BTreeMap<GroupId, [usize; 2]> = BTreeMap::new();
+    for (content_id, group) in groups.iter() {
+        let label =
+            labels.get(content_id).ok_or(SplitError::NoLabel { content_id: *content_id })?;
+        counted.entry(group.clone()).or_default()[label.index()] += 1;
+    }
+    Ok(counted.into_iter().map(|(group, counts)| GroupCounts { group, counts }).collect())
+}
+
+/// The part of every group.
+fn deal(
+    counted: &[GroupCounts],
+    config: &SplitConfig,
+) -> Result<HashMap<GroupId, Part>, SplitError> {
+    let SplitConfig { folds, test_fraction, seed } = *config;
+    if test_fraction == 0.0 {
+        let dealt = deal_folds(counted, folds, seed)
+            .ok_or_else(|| missing_class(counted, folds, seed, ""))?;
+        return Ok(counted
+            .iter()
+            .zip(dealt)
+            .map(|(counts, fold)| (counts.group.clone(), Part::Fold(fold)))
+            .collect());
+    }
+    // The sealed part first, over several orders: the one nearest to the wanted share of each
+    // class whose rest can still be dealt to the folds.
+    let total = class_totals(counted);
+    let mut best: Option<(f64, HashMap<GroupId, Part>)> = None;
+    let mut largest_rest: Option<u32> = None;
+    for attempt in 0..ATTEMPTS {
+        let mut held = [0_usize; 2];
+        let distance = |held: [usize; 2]| -> f64 {
+            (0..2)
+                .map(|class| {
+                    let wanted = test_fraction * total[class] as f64;
+                    (held[class] as f64 - wanted).abs() / (total[class].max(1) as f64)
+                })
+                .sum()
+        };
+        let mut sealed = vec![false; counted.len()];
+        for at in order(counted, seed, attempt, "sealed") {
+            let with = [held[0] + counted[at].counts[0], held[1] + counted[at].counts[1]];
+            if distance(with) < distance(held) {
+                held = with;
+                sealed[at] = true;
+            }
+        }
+        if held.contains(&0) {
+            continue;
+        }
+        let rest: Vec<GroupCounts> = counted
+            .iter()
+            .zip(&sealed)
+            .filter(|(_, sealed)| !**sealed)
+            .map(|(counts, _)| counts.clone())
+            .collect();
+        let Some(dealt) = deal_folds(&rest, folds, seed) else {
+            largest_rest = largest_rest.max(largest_folds(&rest, folds, seed));
+            continue;
+        };
+        let away = distance(held);
+        if best.as_ref().is_none_or(|(known, _)| away < *known) {
+            let mut parts: HashMap<GroupId, Part> = rest
+                .iter()
+                .zip(dealt)
+                .map(|(counts, fold)| (counts.group.clone(), Part::Fold(fold)))
+                .collect();
+            for (counts, _) in counted.iter().zip(&sealed).filter(|(_, sealed)| **sealed) {
+                parts.insert(counts.group.clone(), Part::Sealed);
+            }
+            best = Some((away, parts));
+        }
+    }
+    best.map(|(_, parts)| parts).ok_or_else(|| {
+        let mut error = missing_class(
+            counted,
+            folds,
+            seed,
+            &format!(" and a sealed test of {:.0} %", 100.0 * test_fraction),
+        );
+        if let SplitError::MissingClass { largest, .. } = &mut error {
+            *largest = largest_rest;
+        }
+        error
+    })
+}
+
+fn class_totals(counted: &[GroupCounts]) -> [usize; 2] {
+    counted.iter().fold([0, 0], |sum, counts| [sum[0] + counts.counts[0], sum[1] + counts.counts[1]])
+}
+
+fn missing_class(counted: &[GroupCounts], folds: u32, seed: u64, sealed: &str) -> SplitError {
+    SplitError::MissingClass {
+        folds,
+        sealed: sealed.to_owned(),
+        groups: counted.len(),
+        real_groups: counted.iter().filter(|counts| counts.counts[0] > 0).count(),
+        fake_groups: counted.iter().filter(|counts| counts.counts[1] > 0).count(),
+        largest: largest_folds(counted, folds, seed),
+    }
+}
+
+/// The largest number of folds below `folds` that can be dealt.
+fn largest_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Option<u32> {
+    let holding = |class: usize| counted.iter().filter(|counts| counts.counts[class] > 0).count();
+    // No more folds than groups of the rarer class can ever work.
+    let ceiling = u32::try_from(holding(0).min(holding(1))).unwrap_or(u32::MAX);
+    (2..folds.min(ceiling.saturating_add(1))).rev().find(|&k| deal_folds(counted, k, seed).is_some())
+}
+
+/// The order in which groups are dealt: drawn from the seed, then the most unequal in classes and
+/// the largest first, since those are the hardest to place.
+fn order(counted: &[GroupCounts], seed: u64, attempt: u64, purpose: &str) -> Vec<usize> {
+    let mut keyed: Vec<([u8; 32], usize)> = counted
+        .iter()
+        .enumerate()
+        .map(|(at, counts)| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&seed.to_le_bytes());
+            hasher.update(&attempt.to_le_bytes());
+            hasher.update(purpose.as_bytes());
+            hasher.update(counts.group.as_str().as_bytes());
+            (*hasher.finalize().as_bytes(), at)
+        })
+        .collect();
+    keyed.sort_unstable();
+    let mut order: Vec<usize> = keyed.into_iter().map(|(_, at)| at).collect();
+    order.sort_by_key(|&at| {
+        let [real, fake] = counted[at].counts;
+        std::cmp::Reverse((real.abs_diff(fake), real + fake))
+    });
+    order
+}
+
+/// Deals groups to `folds` folds so that each holds both classes; the fold of every group, or
+/// nothing when a fold would lack a class whatever the order tried.
+pub(crate) fn deal_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Option<Vec<u32>> {
+    let fold_count = usize::try_from(folds).ok()?;
+    let total = class_totals(counted);
+    let holding = |class: usize| counted.iter().filter(|counts| counts.counts[class] > 0).count();
+    if fold_count < 2 || holding(0) < fold_count || holding(1) < fold_count {
+        return None;
+    }
+    let share = |counts: [usize; 2]| {
+        [counts[0] as f64 / total[0] as f64, counts[1] as f64 / total[1] as f64]
+    };
+    let mut best: Option<(f64, Vec<u32>)> = None;
+    for attempt in 0..ATTEMPTS {
+        let mut held = vec![[0_usize; 2]; fold_count];
+        let mut dealt = vec![0_u32; counted.len()];
+        for at in order(counted, seed, attempt, "folds") {
+            let counts = counted[at].counts;
+            // The sum over folds of squared shares grows least where the group's classes are
+            // still rare: the same choice as the least spread of shares between folds.
+            let mut chosen = 0;
+            let mut chosen_cost = f64::INFINITY;
+            for (fold, inside) in held.iter().enumerate() {
+                let before = share(*inside);
+                let own = share(counts);
+                let cost = own[0] * (2.0 * before[0] + own[0]) + own[1] * (2.0 * before[1] + own[1]);
+                if cost < chosen_cost {
+                    chosen = fold;
+                    chosen_cost = cost;
+                }
+            }
+            held[chosen][0] += counts[0];
+            held[chosen][1] += counts[1];
+            dealt[at] = u32::try_from(chosen).ok()?;
+        }
+        if held.iter().any(|counts| counts.contains(&0)) {
+            continue;
+        }
+        let unevenness: f64 =
+            held.iter().map(|counts| share(*counts).iter().map(|part| part * part).sum::<f64>()).sum();
+        if best.as_ref().is_none_or(|(known, _)| unevenness < *known) {
+            best = Some((unevenness, dealt));
+        }
+    }
+    best.map(|(_, dealt)| dealt)
+}

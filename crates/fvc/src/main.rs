@@ -1,0 +1,2 @@
+//! The `fvc` binary: arguments in, exit code out.
+fn main() {}
