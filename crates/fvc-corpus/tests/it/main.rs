@@ -1,0 +1,3 @@
+//! Integration tests of fvc-corpus through its public face.
+
+mod split;
