@@ -1,0 +1,288 @@
+//! [`Config`]: everything that decides what is computed, as one TOML file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fvc_augment::Kind;
+use fvc_clips::SizeSpec;
+use fvc_corpus::SplitConfig;
+use fvc_learn::{Grid, ModelKind, Parameters, TrainSettings};
+use fvc_media::{Limits, PartialPolicy, Sampling};
+use serde::{Deserialize, Serialize};
+
+use crate::PipelineError;
+
+/// The largest configuration file that is read, in bytes.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// Everything that decides what is computed. Every key has a default; an unknown key is an error.
+/// `fvc.example.toml` documents each.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Which frames of a source are looked at.
+    pub sampling: Sampling,
+    /// What a source may cost.
+    pub limits: Limits,
+    /// How sources are read.
+    pub reading: ReadingConfig,
+    /// Stage 1.
+    pub augment: AugmentConfig,
+    /// Stages 3 and 4.
+    pub scale: ScaleConfig,
+    /// The split of stage 5.
+    pub split: SplitSection,
+    /// Stage 5.
+    pub train: TrainConfig,
+}
+
+/// How sources are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadingConfig {
+    /// What becomes of a source of which only part decodes.
+    pub partial: PartialPolicy,
+    /// Sources read at once; 0: one for each processor.
+    pub parallel: usize,
+}
+
+impl Default for ReadingConfig {
+    fn default() -> Self {
+        Self { partial: PartialPolicy::Refuse, parallel: 0 }
+    }
+}
+
+/// Stage 1: the variants of every source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentConfig {
+    /// Variants a source beside the original.
+    pub variants: u32,
+    /// Kinds to draw from, by name.
+    pub kinds: Vec<Kind>,
+    /// Whether variants are also written as MP4 files.
+    pub materialise: bool,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self { variants: 2, kinds: Kind::ALL.to_vec(), materialise: false }
+    }
+}
+
+/// Stages 3 and 4: scaled frames.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScaleConfig {
+    /// The longer side of the scaled frames in pixels; the aspect is kept.
+    pub size: u32,
+}
+
+impl Default for ScaleConfig {
+    fn default() -> Self {
+        Self { size: 224 }
+    }
+}
+
+/// How groups are dealt to folds and to the sealed test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SplitSection {
+    /// Outer folds, at least 2.
+    pub folds: u32,
+    /// Share of each class to seal; 0: grouped cross-validation only.
+    pub test_fraction: f64,
+    /// Seed of the order in which groups are dealt.
+    pub seed: u64,
+    /// An official split to import in place of planning one.
+    pub file: Option<PathBuf>,
+}
+
+impl Default for SplitSection {
+    fn default() -> Self {
+        Self { folds: 5, test_fraction: 0.2, seed: 42, file: None }
+    }
+}
+
+impl SplitSection {
+    /// The part of it that the planner takes.
+    pub fn planning(&self) -> SplitConfig {
+        SplitConfig { folds: self.folds, test_fraction: self.test_fraction, seed: self.seed }
+    }
+}
+
+/// Stage 5: what is fitted and how it is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Model names.
+    pub models: Vec<ModelKind>,
+    /// Name of the folder that runs are kept in.
+    pub experiment: String,
+    /// Which grid of hyper-parameters is searched.
+    pub grid: Grid,
+    /// Folds of the search inside each training side.
+    pub inner_folds: u32,
+    /// Seed of fits and of the bootstrap.
+    pub seed: u64,
+    /// The error that verdicts promise to keep to, 0 to 0.5.
+    pub max_error: f64,
+    /// Draws of the bootstrap over groups.
+    pub bootstrap_draws: u32,
+    /// Whether features of the families container and scale may be learnt from. They name the
+    /// uploader, not the manipulation: off.
+    pub allow_container_features: bool,
+    /// Parameters fixed by hand, a table a model name; what is fixed is not searched.
+    pub parameters: std::collections::BTreeMap<String, Parameters>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            models: ModelKind::ALL.to_vec(),
+            experiment: "default".to_owned(),
+            grid: Grid::Small,
+            inner_folds: 3,
+            seed: 42,
+            max_error: 0.05,
+            bootstrap_draws: 1000,
+            allow_container_features: false,
+            parameters: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The settings for one model.
+    pub fn settings(&self, kind: ModelKind) -> TrainSettings {
+        TrainSettings {
+            grid: self.grid,
+            inner_folds: self.inner_folds,
+            seed: self.seed,
+            max_error: self.max_error,
+            bootstrap_draws: self.bootstrap_draws,
+            parameters: self.parameters.get(kind.name()).cloned().unwrap_or_else(Parameters::new),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a TOML file and checks every value.
+    ///
+    /// # Errors
+    /// The file cannot be read, is larger than 1 MiB, has an unknown key or a value out of range.
+    pub fn load(path: &Path) -> Result<Self, PipelineError> {
+        let io = |source| PipelineError::Io { path: path.to_owned(), source };
+        let bytes = fs::metadata(path).map_err(io)?.len();
+        if bytes > MAX_CONFIG_BYTES {
+            return Err(PipelineError::Config {
+                path: Some(path.to_owned()),
+                problem: format!("expected at most {MAX_CONFIG_BYTES} bytes, found {bytes}"),
+            });
+        }
+        let text = fs::read_to_string(path).map_err(io)?;
+        let config: Self = toml::from_str(&text).map_err(|error| PipelineError::Config {
+            path: Some(path.to_owned()),
+            problem: error.to_string(),
+        })?;
+        config.check().map_err(|error| match error {
+            PipelineError::Config { problem, .. } => {
+                PipelineError::Config { path: Some(path.to_owned()), problem }
+            }
+            other => other,
+        })?;
+        Ok(config)
+    }
+
+    /// Checks the values that types alone do not.
+    ///
+    /// # Errors
+    /// The key, its range and what was found.
+    pub fn check(&self) -> Result<(), PipelineError> {
+        let wrong = |key: &str, expected: &str, found: String| PipelineError::Config {
+            path: None,
+            problem: format!("{key}: expected {expected}, found {found}"),
+        };
+        self.sampling.check().map_err(|error| PipelineError::Config {
+            path: None,
+            problem: error.to_string(),
+        })?;
+        if !(16..=4096).contains(&self.scale.size) {
+            return Err(wrong("scale.size", "16 to 4096 pixels", self.scale.size.to_string()));
+        }
+        if self.augment.variants > 1000 {
+            return Err(wrong("augment.variants", "0 to 1000", self.augment.variants.to_string()));
+        }
+        if self.augment.variants > 0 && self.augment.kinds.is_empty() {
+            return Err(wrong("augment.kinds", "at least one kind", "none".to_owned()));
+        }
+        if self.train.models.is_empty() {
+            return Err(wrong("train.models", "at least one model", "none".to_owned()));
+        }
+        let experiment = &self.train.experiment;
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        if experiment.is_empty() || experiment.starts_with('.') || !experiment.chars().all(plain) {
+            return Err(wrong(
+                "train.experiment",
+                "a folder name of letters, digits, - _ .",
+                format!("{experiment:?}"),
+            ));
+        }
+        if !(self.train.max_error > 0.0 && self.train.max_error < 0.5) {
+            return Err(wrong("train.max_error", "above 0, below 0.5", self.train.max_error.to_string()));
+        }
+        if self.train.inner_folds < 2 {
+            return Err(wrong("train.inner_folds", "at least 2", self.train.inner_folds.to_string()));
+        }
+        if !(100..=100_000).contains(&self.train.bootstrap_draws) {
+            return Err(wrong(
+                "train.bootstrap_draws",
+                "100 to 100000",
+                self.train.bootstrap_draws.to_string(),
+            ));
+        }
+        for name in self.train.parameters.keys() {
+            if name.parse::<ModelKind>().is_err() {
+                let known: Vec<&str> = ModelKind::ALL.iter().map(|kind| kind.name()).collect();
+                return Err(wrong("train.parameters", &known.join(" or "), name.clone()));
+            }
+        }
+        if !(0.0..=0.5).contains(&self.split.test_fraction) {
+            return Err(wrong(
+                "split.test_fraction",
+                "0 to 0.5",
+                self.split.test_fraction.to_string(),
+            ));
+        }
+        if self.split.folds < 2 {
+            return Err(wrong("split.folds", "at least 2", self.split.folds.to_string()));
+        }
+        let limits = &self.limits;
+        if !(limits.duration_seconds > 0.0) || !(limits.wall_clock_seconds > 0.0) {
+            return Err(wrong("limits", "durations above 0", "0, less or not a number".to_owned()));
+        }
+        if limits.child_memory_bytes < 256 << 20 {
+            return Err(wrong(
+                "limits.child_memory_bytes",
+                "at least 256 MiB (268435456)",
+                limits.child_memory_bytes.to_string(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The named size of stages 3 and 4.
+    pub fn size_spec(&self) -> SizeSpec {
+        SizeSpec::max_side(self.scale.size)
+    }
+
+    /// BLAKE3 of the whole configuration, in hexadecimal.
+    ///
+    /// # Errors
+    /// The configuration cannot be written as JSON.
+    pub fn hash(&self) -> Result<String, PipelineError> {
+        let bytes = serde_json::to_vec(self)
+            .map_err(|error| PipelineError::Internal { what: format!("configuration: {error}") })?;
+        Ok(blake3::hash(&bytes).to_hex().to_string())
+    }
+}

@@ -1,0 +1,421 @@
+//! [`run_pass`]: one decode of one source, for everything that is owed.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fvc_augment::Draw;
+use fvc_clips::{ClipStore, ClipWriter, scale_frame};
+use fvc_corpus::{Failure, Source};
+use fvc_features::{ClipFacts, Extractor, NATIVE, SCALED};
+use fvc_media::{
+    ColorTags, ContentId, DecodeVerdict, EncodeSettings, Encoder, Facts, Frame, MediaError,
+    Rational, ReadMode, Reader, Reason, Window,
+};
+
+use crate::plan::{Owed, Task};
+use crate::{Config, Output, Pass, PipelineError, Unit, Workspace};
+
+/// What every pass of a command shares.
+pub(crate) struct PassContext<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) reader: &'a Reader,
+    pub(crate) store: &'a ClipStore,
+    pub(crate) cancel: &'a Arc<AtomicBool>,
+}
+
+/// Why a pass gave nothing.
+#[derive(Debug)]
+pub(crate) enum PassError {
+    /// The source's fault: a row of the failure table.
+    Source(Box<Failure>),
+    /// Ours, or the machine's.
+    Pipeline(PipelineError),
+}
+
+impl From<PipelineError> for PassError {
+    fn from(error: PipelineError) -> Self {
+        Self::Pipeline(error)
+    }
+}
+
+/// A failure row for what the media layer says of a source.
+pub(crate) fn media_failure(
+    error: &MediaError,
+    content_id: Option<ContentId>,
+    stage: &str,
+) -> Failure {
+    Failure {
+        path: error.path.clone(),
+        content_id,
+        stage: stage.to_owned(),
+        reason: error.reason.code().to_owned(),
+        expected: error.expected.clone(),
+        found: error.found.clone(),
+    }
+}
+
+/// What is made of one variant of the clip, window by window.
+struct VariantSinks {
+    draw: Option<Draw>,
+    native: Option<Extractor>,
+    scaled: Option<Extractor>,
+    clip: Option<ClipWriter>,
+    file: Option<FileSink>,
+    scaled_size: Option<(u32, u32)>,
+}
+
+/// A variant on its way into an MP4 file; the encoder starts with the first frame's size.
+struct FileSink {
+    relative: String,
+    encoder: Option<Encoder>,
+}
+
+/// Decodes `source` once and gives everything in `owed` to its sinks; the outputs are added to
+/// `unit` (or to a new one). Nothing is saved here.
+pub(crate) fn run_pass(
+    context: &PassContext<'_>,
+    source: &Source,
+    draws: &[Draw],
+    owed: Owed,
+    unit: Option<Unit>,
+) -> Result<Unit, PassError> {
+    let config = context.config;
+    let row = |reason: &str, expected: &str, found: String| {
+        PassError::Source(Box::new(Failure {
+            path: source.path.clone(),
+            content_id: Some(source.content_id),
+            stage: "pass".to_owned(),
+            reason: reason.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        }))
+    };
+    // The bytes must still be those that were indexed: features of other bytes under this id
+    // would be somebody else's.
+    let identity = context
+        .reader
+        .identify(&source.path)
+        .map_err(|error| PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass"))))?;
+    if identity.content_id != source.content_id {
+        return Err(row(
+            Reason::Changed.code(),
+            &format!("content id {}", source.content_id),
+            format!("{} (index again)", identity.content_id),
+        ));
+    }
+    let mut sinks = make_sinks(context, source, draws, &owed)?;
+    let frame_rate = source_frame_rate(context.reader, &source.path)
+        .map_err(|error| PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass"))))?;
+
+    let mut stopped: Option<PassError> = None;
+    let report = context.reader.read_clip(
+        &source.path,
+        &config.sampling,
+        ReadMode::WholeFile,
+        &mut |window| match feed(context, source, &mut sinks, &window, frame_rate) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                stopped = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+    );
+    if let Some(error) = stopped {
+        return Err(error);
+    }
+    let report = report.map_err(|error| {
+        if error.reason == Reason::Cancelled {
+            PassError::Pipeline(PipelineError::Cancelled)
+        } else {
+            PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass")))
+        }
+    })?;
+    if report.sampling.windows.is_empty() {
+        return Err(row(Reason::Corrupt.code(), "at least one frame", "none".to_owned()));
+    }
+
+    let mut unit = match unit {
+        Some(mut unit) => {
+            unit.facts = report.facts.clone();
+            unit.verdict = report.verdict.clone();
+            unit
+        }
+        None => Unit::new(source.content_id, report.facts.clone(), report.verdict.clone()),
+    };
+    for draw in draws {
+        unit.draws.insert(draw.variant, draw.clone());
+    }
+    let mut names = Vec::with_capacity(owed.outputs.len());
+    for output in &owed.outputs {
+        let Some(sink) = sinks.get_mut(&output.variant) else {
+            return Err(PipelineError::Internal { what: format!("no sink for {}", output.name) }.into());
+        };
+        let made = finish(context, sink, output.task, &report.facts)
+            .map_err(|error| error.into_pass_error(&row))?;
+        unit.outputs.insert(output.name.clone(), made);
+        names.push(output.name.clone());
+    }
+    unit.passes.push(Pass {
+        reason: owed.reason,
+        decoded_frames: report.decoded_frames,
+        outputs: names,
+    });
+    Ok(unit)
+}
+
+/// The frame rate at which variants are encoded: the stream's own.
+fn source_frame_rate(reader: &Reader, path: &Path) -> Result<Option<Rational>, MediaError> {
+    let probe = reader.probe(path)?;
+    Ok(probe.facts.frame_rate.or(probe.facts.nominal_frame_rate))
+}
+
+fn make_sinks(
+    context: &PassContext<'_>,
+    source: &Source,
+    draws: &[Draw],
+    owed: &Owed,
+) -> Result<BTreeMap<u32, VariantSinks>, PassError> {
+    let mut sinks: BTreeMap<u32, VariantSinks> = BTreeMap::new();
+    for output in &owed.outputs {
+        let draw = draws.iter().find(|draw| draw.variant == output.variant).cloned();
+        let sink = sinks.entry(output.variant).or_insert_with(|| VariantSinks {
+            draw,
+            native: None,
+            scaled: None,
+            clip: None,
+            file: None,
+            scaled_size: None,
+        });
+        match output.task {
+            Task::Native => sink.native = Some(Extractor::new(&NATIVE)),
+            Task::Scaled => sink.scaled = Some(Extractor::new(&SCALED)),
+            Task::Clip => {
+                let writer = context
+                    .store
+                    .writer(&source.content_id, output.variant, context.config.size_spec())
+                    .map_err(PipelineError::from)?;
+                sink.clip = Some(writer);
+            }
+            Task::File => {
+                let id = source.content_id.to_hex();
+                let kind = sink.draw.as_ref().map_or_else(String::new, |draw| draw.kind.to_string());
+                let relative =
+                    format!("variants/{}/{id}-{}-{kind}.mp4", &id[..2], output.variant);
+                sink.file = Some(FileSink { relative, encoder: None });
+            }
+        }
+    }
+    Ok(sinks)
+}
+
+/// Gives one window to every sink of every variant.
+fn feed(
+    context: &PassContext<'_>,
+    source: &Source,
+    sinks: &mut BTreeMap<u32, VariantSinks>,
+    window: &Window,
+    frame_rate: Option<Rational>,
+) -> Result<(), PassError> {
+    let row = |reason: &str, expected: &str, found: String| {
+        PassError::Source(Box::new(Failure {
+            path: source.path.clone(),
+            content_id: Some(source.content_id),
+            stage: "pass".to_owned(),
+            reason: reason.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        }))
+    };
+    for sink in sinks.values_mut() {
+        if context.cancel.load(Ordering::Relaxed) {
+            return Err(PipelineError::Cancelled.into());
+        }
+        let augmented = match &sink.draw {
+            None => None,
+            Some(draw) => {
+                // A stream that states no rate is encoded at the rate its frames are shown at.
+                let rate = frame_rate.unwrap_or_else(|| shown_rate(window));
+                Some(
+                    draw.apply(window, rate, &context.reader.counters())
+                        .map_err(|error| row("augment_failed", "a variant", error.to_string()))?,
+                )
+            }
+        };
+        let frames: &[Frame] = augmented.as_ref().map_or(&window.frames, |window| &window.frames);
+        if let Some(native) = &mut sink.native {
+            for frame in frames {
+                native.push(frame);
+            }
+        }
+        if sink.scaled.is_some() || sink.clip.is_some() {
+            let size = context.config.size_spec();
+            let scaled: Vec<Frame> = frames
+                .iter()
+                .map(|frame| scale_frame(frame, size))
+                .collect::<Result<_, _>>()
+                .map_err(PipelineError::from)?;
+            sink.scaled_size = scaled.first().map(|frame| (frame.width(), frame.height()));
+            if let Some(extractor) = &mut sink.scaled {
+                for frame in &scaled {
+                    extractor.push(frame);
+                }
+            }
+            if let Some(clip) = &mut sink.clip {
+                clip.push_window(&scaled).map_err(PipelineError::from)?;
+            }
+        }
+        if let Some(file) = &mut sink.file {
+            let path = context.workspace.root().join(&file.relative);
+            if file.encoder.is_none()
+                && let Some(first) = frames.first()
+            {
+                let settings = variant_encoding(frame_rate.unwrap_or_else(|| shown_rate(window)));
+                let encoder = Encoder::create(&path, first.width(), first.height(), &settings)
+                    .map_err(|error| row("encode_failed", "an MP4 file", error.to_string()))?;
+                file.encoder = Some(encoder);
+            }
+            if let Some(encoder) = &mut file.encoder {
+                for frame in frames {
+                    encoder
+                        .push(frame)
+                        .map_err(|error| row("encode_failed", "an MP4 file", error.to_string()))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How materialised variants are encoded: nearly without loss (crf 12), so that the file shows the
+/// variant and not our encoder.
+fn variant_encoding(frame_rate: Rational) -> EncodeSettings {
+    EncodeSettings {
+        crf: 12,
+        preset: "medium".to_owned(),
+        gop: None,
+        b_frames: None,
+        frame_rate,
+        color: ColorTags::default(),
+    }
+}
+
+/// The rate at which the frames of a window follow one another, in thousandths of a frame a second.
+fn shown_rate(window: &Window) -> Rational {
+    let (Some(first), Some(last)) = (window.frames.first(), window.frames.last()) else {
+        return Rational::new(25, 1);
+    };
+    let seconds = last.time - first.time;
+    if window.frames.len() < 2 || seconds <= 0.0 {
+        // One picture has no rate; the container still needs one to be written.
+        return Rational::new(25, 1);
+    }
+    let rate = (window.frames.len() - 1) as f64 / seconds;
+    Rational::new(((rate * 1000.0).round() as i64).max(1), 1000)
+}
+
+/// Why a sink could not end.
+enum FinishError {
+    Encode(String),
+    Pipeline(PipelineError),
+}
+
+impl FinishError {
+    fn into_pass_error(self, row: &dyn Fn(&str, &str, String) -> PassError) -> PassError {
+        match self {
+            Self::Encode(found) => row("encode_failed", "an MP4 file", found),
+            Self::Pipeline(error) => PassError::Pipeline(error),
+        }
+    }
+}
+
+fn finish(
+    context: &PassContext<'_>,
+    sink: &mut VariantSinks,
+    task: Task,
+    facts: &Facts,
+) -> Result<Output, FinishError> {
+    let lost = || {
+        FinishError::Pipeline(PipelineError::Internal {
+            what: "an output was asked for twice in one pass".to_owned(),
+        })
+    };
+    match task {
+        Task::Native => {
+            let mut extractor = sink.native.take().ok_or_else(lost)?;
+            let facts = clip_facts(facts, sink.draw.is_some(), None);
+            Ok(Output::Features(present(extractor.finish(&facts))))
+        }
+        Task::Scaled => {
+            let mut extractor = sink.scaled.take().ok_or_else(lost)?;
+            let facts = clip_facts(facts, sink.draw.is_some(), sink.scaled_size);
+            Ok(Output::Features(present(extractor.finish(&facts))))
+        }
+        Task::Clip => {
+            let writer = sink.clip.take().ok_or_else(lost)?;
+            writer
+                .finish()
+                .map(Output::Clip)
+                .map_err(|error| FinishError::Pipeline(PipelineError::from(error)))
+        }
+        Task::File => {
+            let file = sink.file.take().ok_or_else(lost)?;
+            let encoder = file.encoder.ok_or_else(lost)?;
+            encoder.finish().map_err(|error| FinishError::Encode(error.to_string()))?;
+            let path = context.workspace.root().join(&file.relative);
+            let io = |source| {
+                FinishError::Pipeline(PipelineError::Io { path: path.clone(), source })
+            };
+            let hash = ContentId::of_file(&path).map_err(io)?.to_hex();
+            let bytes = std::fs::metadata(&path).map_err(io)?.len();
+            Ok(Output::File { path: file.relative, bytes, hash })
+        }
+    }
+}
+
+/// What the extractors are told of the file. A variant has no stream of its own: its codec facts
+/// are missing, never those of the file it came from.
+pub(crate) fn clip_facts(
+    facts: &Facts,
+    is_variant: bool,
+    scaled: Option<(u32, u32)>,
+) -> ClipFacts {
+    let (native_width, native_height) = facts.upright_size();
+    ClipFacts {
+        stream_bit_rate: if is_variant { None } else { facts.stream_bit_rate.map(|rate| rate as f64) },
+        frame_rate: if is_variant { None } else { facts.frame_rate.and_then(Rational::value) },
+        native_width,
+        native_height,
+        scaled,
+    }
+}
+
+fn present(values: Vec<f64>) -> Vec<Option<f64>> {
+    values.into_iter().map(|value| (!value.is_nan()).then_some(value)).collect()
+}
+
+/// Whether a source whose decode ended with this verdict may be used under the configuration.
+pub(crate) fn acceptable(
+    config: &Config,
+    source: &Source,
+    verdict: &DecodeVerdict,
+) -> Result<(), Box<Failure>> {
+    match verdict {
+        DecodeVerdict::Partial { decoded, promised, detail }
+            if config.reading.partial == fvc_media::PartialPolicy::Refuse =>
+        {
+            Err(Box::new(Failure {
+                path: source.path.clone(),
+                content_id: Some(source.content_id),
+                stage: "pass".to_owned(),
+                reason: Reason::Partial.code().to_owned(),
+                expected: format!("{promised} frames"),
+                found: format!("{decoded} frames; {detail}"),
+            }))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,156 @@
+//! [`Workspace`]: where everything that a corpus gives rise to is kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fvc_corpus::write_atomically;
+use fvc_media::ContentId;
+use serde::{Deserialize, Serialize};
+
+use crate::PipelineError;
+
+/// Version of the folder's layout.
+const LAYOUT_VERSION: u32 = 1;
+
+/// The mark that a folder is a workspace.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    layout_version: u32,
+}
+
+/// A folder with everything that one corpus gives rise to:
+///
+/// ```text
+/// workspace.json            the mark, with the version of this layout
+/// media.sqlite              media cache: identities, facts, frame indices, verdicts, positions
+/// ledger.sqlite             openings of sealed tests, append-only
+/// index/                    sources, groups, failures, manifest
+/// units/<2 hex>/<id>.json   what has been computed of each source, with hashes
+/// clips/                    clip store: scaled frames
+/// variants/                 variants as MP4, with --materialise
+/// features/                 stage2.parquet, stage4.parquet, facts.parquet with their recipe
+/// stages/<stage>/           failures and manifest of the last run of each stage
+/// splits/                   splits; a split never changes once made
+/// runs/<experiment>/run_…/  runs of stage 5
+/// ```
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// Opens the workspace in `root`, or makes one in a folder that is empty or not there.
+    ///
+    /// # Errors
+    /// The folder holds other things, has another layout version, or cannot be written.
+    pub fn open_or_create(root: &Path) -> Result<Self, PipelineError> {
+        let mark = root.join("workspace.json");
+        if !mark.exists() {
+            let occupied = match fs::read_dir(root) {
+                Ok(mut entries) => entries.next().is_some(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+                Err(source) => return Err(PipelineError::Io { path: root.to_owned(), source }),
+            };
+            if occupied {
+                return Err(PipelineError::Corrupt {
+                    path: root.to_owned(),
+                    expected: "a workspace (with its workspace.json), an empty folder or none"
+                        .to_owned(),
+                    found: "a folder with other things in it".to_owned(),
+                });
+            }
+            let bytes = serde_json::to_vec_pretty(&Mark { layout_version: LAYOUT_VERSION })
+                .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+            write_atomically(&mark, &bytes)
+                .map_err(|source| PipelineError::Io { path: mark.clone(), source })?;
+        }
+        Self::open(root)
+    }
+
+    /// Opens the workspace in `root`.
+    ///
+    /// # Errors
+    /// There is none, or it has another layout version.
+    pub fn open(root: &Path) -> Result<Self, PipelineError> {
+        let mark = root.join("workspace.json");
+        let bytes = match fs::read(&mark) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(PipelineError::NotReady {
+                    missing: format!("No workspace in {}", root.display()),
+                    instead: "run `fvc index` first, or name another --workspace".to_owned(),
+                });
+            }
+            Err(source) => return Err(PipelineError::Io { path: mark, source }),
+        };
+        let found: Mark = serde_json::from_slice(&bytes).map_err(|error| PipelineError::Corrupt {
+            path: mark.clone(),
+            expected: "the mark of a workspace".to_owned(),
+            found: error.to_string(),
+        })?;
+        if found.layout_version != LAYOUT_VERSION {
+            return Err(PipelineError::Corrupt {
+                path: mark,
+                expected: format!("layout version {LAYOUT_VERSION}"),
+                found: format!("layout version {}", found.layout_version),
+            });
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The media cache.
+    pub fn media_cache(&self) -> PathBuf {
+        self.root.join("media.sqlite")
+    }
+
+    /// The ledger of sealed openings.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger.sqlite")
+    }
+
+    /// The index.
+    pub fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    /// The record of what has been computed of one source.
+    pub fn unit(&self, content_id: &ContentId) -> PathBuf {
+        let name = content_id.to_hex();
+        self.root.join("units").join(&name[..2]).join(format!("{name}.json"))
+    }
+
+    /// The clip store.
+    pub fn clips(&self) -> PathBuf {
+        self.root.join("clips")
+    }
+
+    /// Materialised variants.
+    pub fn variants(&self) -> PathBuf {
+        self.root.join("variants")
+    }
+
+    /// Feature tables.
+    pub fn features(&self) -> PathBuf {
+        self.root.join("features")
+    }
+
+    /// Failures and manifest of the last run of a stage.
+    pub fn stage(&self, name: &str) -> PathBuf {
+        self.root.join("stages").join(name)
+    }
+
+    /// Splits.
+    pub fn splits(&self) -> PathBuf {
+        self.root.join("splits")
+    }
+
+    /// The root of run folders.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+}
