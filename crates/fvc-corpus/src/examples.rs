@@ -1,6 +1,6 @@
 //! [`FeatureMatrix`] and [`Examples`]: rows that know their group.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use fvc_media::ContentId;
 
@@ -184,6 +184,11 @@ impl Examples {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// The sources that have rows here.
+    pub fn content_ids(&self) -> BTreeSet<ContentId> {
+        self.rows.iter().map(|row| row.content_id).collect()
     }
 
     /// The same rows with these columns only, in this order. For shortcut baselines and feature

@@ -1,1 +1,65 @@
-//! Under construction.
+//! The planner and the five stages: from an index of labelled videos to a trained, honestly
+//! evaluated detector, and from a new video to a verdict.
+//!
+//! - [`index`] reads folders and tables into a [`Workspace`].
+//! - [`run_stages`] plans what every source owes ([`plan`]) and pays it in one pass a source:
+//!   variants, features, scaled frames, features of scaled frames.
+//! - [`train`] joins the tables, asks the split for views, fits, calibrates, evaluates and writes a
+//!   run folder.
+//! - [`predict`] gives a verdict on new videos; [`forge`] makes manipulated twins to learn from.
+//!
+//! ```no_run
+//! use std::path::{Path, PathBuf};
+//! use std::sync::{Arc, atomic::AtomicBool};
+//! use fvc_pipeline::{Config, Environment, Silent, StageSelection, TrainOptions, Workspace};
+//!
+//! // The first line of every program that reads video: it may be started as the decoder child.
+//! fvc_media::child_main_if_requested();
+//! let config = Config::default();
+//! let workspace = Workspace::open_or_create(Path::new("workspace"))?;
+//! let environment = Environment {
+//!     config: &config,
+//!     workspace: &workspace,
+//!     cancel: Arc::new(AtomicBool::new(false)),
+//!     progress: &Silent,
+//! };
+//! fvc_pipeline::index(&environment, &[PathBuf::from("corpus.csv")])?;
+//! let stages: StageSelection = "1-4".parse()?;
+//! let outcome = fvc_pipeline::run_stages(&environment, &stages)?;
+//! assert_eq!(outcome.failures.len(), 0);
+//! let trained = fvc_pipeline::train(&environment, &TrainOptions::default())?;
+//! println!("{}", trained.chosen_file.display());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod error;
+mod facts_columns;
+mod feature_tables;
+mod forging;
+mod indexing;
+mod pass;
+pub mod plan;
+mod prediction;
+mod progress;
+pub mod runs;
+mod stages;
+mod training;
+mod unit;
+mod workspace;
+
+pub use config::{AugmentConfig, Config, ReadingConfig, ScaleConfig, SplitSection, TrainConfig};
+pub use error::PipelineError;
+pub use feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX};
+pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
+pub use indexing::{IndexOutcome, index};
+pub use plan::{Stage, StageSelection};
+pub use prediction::{FilePrediction, LoadedModel, PredictOptions, ScoredFile, predict};
+pub use progress::{Progress, Silent};
+pub use stages::{Environment, StagesOutcome, run_stages};
+pub use training::{
+    Machine, ModelRecipe, RunRecord, SealedResult, SourceCounts, TrainOptions, TrainOutcome,
+    TrainedModel, newest_model, train,
+};
+pub use unit::{Output, Pass, Unit, UnitState};
+pub use workspace::Workspace;

@@ -1,0 +1,221 @@
+//! The feature tables: what the units hold, as one table a stage, with the recipe it was made by.
+
+use std::fs;
+
+use fvc_augment::Draw;
+use fvc_corpus::{FeatureMatrix, FeatureRow, Source, read_feature_matrix, write_atomically, write_feature_matrix};
+use fvc_features::{FeatureSet, NATIVE, SCALED};
+use fvc_media::{ContentId, Facts};
+use serde::{Deserialize, Serialize};
+
+use crate::facts_columns::{facts_columns, facts_values};
+use crate::plan::{Stage, StageSelection, draws, feature_name};
+use crate::stages::Environment;
+use crate::{Config, Output, PipelineError, Unit, UnitState};
+
+/// The prefix of stage 2 columns.
+pub const NATIVE_PREFIX: &str = "stage2";
+/// The prefix of stage 4 columns.
+pub const SCALED_PREFIX: &str = "stage4";
+
+/// Everything that the numbers of a model's input depend on. It stands beside every feature table
+/// and in every model file; inputs made another way are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The sampling, by [`fvc_media::Sampling::policy`].
+    pub sampling: fvc_media::Sampling,
+    /// Version of the native feature set.
+    pub native_version: u32,
+    /// Version of the scaled feature set.
+    pub scaled_version: u32,
+    /// The named size of the scaled frames.
+    pub size: u32,
+}
+
+impl Recipe {
+    /// The recipe of a configuration under this version of the program.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            sampling: config.sampling.clone(),
+            native_version: NATIVE.version,
+            scaled_version: SCALED.version,
+            size: config.scale.size,
+        }
+    }
+}
+
+/// What a table on disk says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct TableNote {
+    recipe: Recipe,
+    /// Variants that the table holds beside the originals, with the kinds they were drawn from.
+    variants: u32,
+    kinds: Vec<fvc_augment::Kind>,
+    /// BLAKE3 of the table's bytes.
+    hash: String,
+    rows: usize,
+}
+
+/// Writes the tables of the selected stages from the units of `sources`.
+pub(crate) fn write_feature_tables(
+    environment: &Environment<'_>,
+    stages: &StageSelection,
+    sources: &[&Source],
+) -> Result<(), PipelineError> {
+    let native = stages.has(Stage::Features);
+    let scaled = stages.has(Stage::ScaledFeatures);
+    if !native && !scaled {
+        return Ok(());
+    }
+    let mut stage2 = FeatureMatrix { columns: NATIVE.columns(NATIVE_PREFIX), rows: Vec::new() };
+    let mut stage4 = FeatureMatrix { columns: SCALED.columns(SCALED_PREFIX), rows: Vec::new() };
+    let mut facts = FeatureMatrix { columns: facts_columns(), rows: Vec::new() };
+    for source in sources {
+        let unit = whole_unit(environment, &source.content_id)?;
+        let own_draws = draws(environment.config, &source.content_id)?;
+        for draw in std::iter::once(None).chain(own_draws.iter().map(Some)) {
+            if native {
+                stage2.rows.push(feature_row(environment.config, &unit, false, draw, &NATIVE)?);
+            }
+            if scaled {
+                stage4.rows.push(feature_row(environment.config, &unit, true, draw, &SCALED)?);
+            }
+        }
+        facts.rows.push(FeatureRow {
+            content_id: source.content_id,
+            variant: 0,
+            values: facts_values(&unit.facts),
+        });
+    }
+    if native {
+        write_table(environment, "stage2", &stage2)?;
+    }
+    if scaled {
+        write_table(environment, "stage4", &stage4)?;
+    }
+    write_table(environment, "facts", &facts)
+}
+
+fn whole_unit(
+    environment: &Environment<'_>,
+    content_id: &ContentId,
+) -> Result<Unit, PipelineError> {
+    let path = environment.workspace.unit(content_id);
+    match Unit::load(&path, content_id)? {
+        UnitState::Whole(unit) => Ok(*unit),
+        UnitState::None => Err(PipelineError::Corrupt {
+            path,
+            expected: "the record that was just written".to_owned(),
+            found: "none".to_owned(),
+        }),
+        UnitState::Damaged(found) => Err(PipelineError::Corrupt {
+            path,
+            expected: "the record that was just written".to_owned(),
+            found,
+        }),
+    }
+}
+
+fn feature_row(
+    config: &Config,
+    unit: &Unit,
+    scaled: bool,
+    draw: Option<&Draw>,
+    set: &FeatureSet,
+) -> Result<FeatureRow, PipelineError> {
+    let name = feature_name(config, scaled, draw)?;
+    let width = set.columns("").len();
+    match unit.outputs.get(&name) {
+        Some(Output::Features(values)) if values.len() == width => Ok(FeatureRow {
+            content_id: unit.content_id,
+            variant: draw.map_or(0, |draw| draw.variant),
+            values: values.iter().map(|value| value.unwrap_or(f64::NAN)).collect(),
+        }),
+        _ => Err(PipelineError::Internal {
+            what: format!("source {} has no output {name} of {width} values", unit.content_id),
+        }),
+    }
+}
+
+fn write_table(
+    environment: &Environment<'_>,
+    name: &str,
+    matrix: &FeatureMatrix,
+) -> Result<(), PipelineError> {
+    let folder = environment.workspace.features();
+    let path = folder.join(format!("{name}.parquet"));
+    write_feature_matrix(&path, matrix)?;
+    let io = |source| PipelineError::Io { path: path.clone(), source };
+    let note = TableNote {
+        recipe: Recipe::of(environment.config),
+        variants: environment.config.augment.variants,
+        kinds: environment.config.augment.kinds.clone(),
+        hash: ContentId::of_file(&path).map_err(io)?.to_hex(),
+        rows: matrix.rows.len(),
+    };
+    let bytes = serde_json::to_vec_pretty(&note)
+        .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+    let note_path = folder.join(format!("{name}.json"));
+    write_atomically(&note_path, &bytes)
+        .map_err(|source| PipelineError::Io { path: note_path.clone(), source })
+}
+
+/// Reads a table and checks that it was made by the recipe of the configuration.
+pub(crate) fn read_table(
+    environment: &Environment<'_>,
+    name: &str,
+    stage: Stage,
+) -> Result<FeatureMatrix, PipelineError> {
+    let folder = environment.workspace.features();
+    let note_path = folder.join(format!("{name}.json"));
+    let path = folder.join(format!("{name}.parquet"));
+    let instead = format!("run `fvc {stage}` or `fvc run` with the same settings first");
+    let bytes = match fs::read(&note_path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(PipelineError::NotReady {
+                missing: format!("No feature table {}", path.display()),
+                instead,
+            });
+        }
+        Err(source) => return Err(PipelineError::Io { path: note_path, source }),
+    };
+    let note: TableNote =
+        serde_json::from_slice(&bytes).map_err(|error| PipelineError::Corrupt {
+            path: note_path.clone(),
+            expected: "the note beside a feature table".to_owned(),
+            found: error.to_string(),
+        })?;
+    let config = environment.config;
+    let same_variants = note.variants == config.augment.variants
+        && (note.variants == 0 || note.kinds == config.augment.kinds);
+    if note.recipe != Recipe::of(config) || !same_variants {
+        return Err(PipelineError::NotReady {
+            missing: format!(
+                "{} was made with other settings (sampling {}, size {}, {} variants)",
+                path.display(),
+                note.recipe.sampling.policy(),
+                note.recipe.size,
+                note.variants
+            ),
+            instead,
+        });
+    }
+    let hash = ContentId::of_file(&path)
+        .map_err(|source| PipelineError::Io { path: path.clone(), source })?
+        .to_hex();
+    if hash != note.hash {
+        return Err(PipelineError::Corrupt {
+            path,
+            expected: format!("the bytes with hash {}", note.hash),
+            found: format!("hash {hash}"),
+        });
+    }
+    Ok(read_feature_matrix(&path)?)
+}
+
+/// Facts of a source as the shortcut baselines see them.
+pub(crate) fn facts_of(facts: &Facts) -> Vec<f64> {
+    facts_values(facts)
+}

@@ -1,0 +1,135 @@
+//! [`index`]: from folders and tables to sources with content ids, labels and groups.
+
+use std::path::PathBuf;
+
+use fvc_corpus::{Candidate, Failure, FailureTable, Index, Label, Manifest, gather};
+use fvc_media::{ContentId, Reason};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
+use crate::pass::media_failure;
+use crate::stages::Environment;
+use crate::PipelineError;
+
+/// What indexing found.
+#[derive(Clone, Debug)]
+pub struct IndexOutcome {
+    /// Every input is in it, as a source or as a failure.
+    pub manifest: Manifest,
+    /// Inputs that are no source.
+    pub failures: Vec<Failure>,
+    /// Sources by label, real first.
+    pub sources: [usize; 2],
+    /// Groups that hold a source of the label, real first.
+    pub groups_by_label: [usize; 2],
+    /// Groups in all.
+    pub groups: usize,
+    /// Files beside the videos that were left alone, such as text and tables.
+    pub ignored: u64,
+}
+
+/// Reads folders and tables, gives every file its content id, looks at each without decoding, joins
+/// groups and writes the index, the failure table and the manifest.
+///
+/// # Errors
+/// An input is no folder and no table, nothing at all could be used, the workspace cannot be
+/// written, or the user asked to stop.
+pub fn index(
+    environment: &Environment<'_>,
+    inputs: &[PathBuf],
+) -> Result<IndexOutcome, PipelineError> {
+    let gathered = gather(inputs)?;
+    let mut manifest = Manifest::begin("index", &environment.config.hash()?);
+    manifest.inputs(gathered.inputs);
+    let reader = environment.reader()?;
+    environment.progress.begin("files", gathered.candidates.len() as u64);
+    let looked: Vec<Option<Result<(Candidate, ContentId, u64), Failure>>> =
+        environment.threads()?.install(|| {
+            gathered
+                .candidates
+                .into_par_iter()
+                .map(|candidate| {
+                    if environment.stop_if_cancelled().is_err() {
+                        return None;
+                    }
+                    let looked = reader
+                        .identify(&candidate.path)
+                        .map_err(|error| media_failure(&error, None, "index"))
+                        .and_then(|identity| {
+                            reader
+                                .probe(&candidate.path)
+                                .map_err(|error| {
+                                    media_failure(&error, Some(identity.content_id), "index")
+                                })
+                                .map(|_| identity)
+                        });
+                    environment.progress.advance(1);
+                    Some(looked.map(|identity| (candidate, identity.content_id, identity.bytes)))
+                })
+                .collect()
+        });
+    environment.progress.end();
+    environment.stop_if_cancelled()?;
+
+    let mut failures = gathered.failures;
+    let mut identified = Vec::new();
+    for looked in looked {
+        match looked {
+            Some(Ok(found)) => identified.push(found),
+            Some(Err(failure)) if failure.reason == Reason::Cancelled.code() => {
+                return Err(PipelineError::Cancelled);
+            }
+            Some(Err(failure)) => failures.push(failure),
+            None => return Err(PipelineError::Cancelled),
+        }
+    }
+    let (index, refused) = Index::build(identified);
+    failures.extend(refused);
+    for _ in index.sources() {
+        manifest.completed();
+    }
+    for failure in &failures {
+        manifest.failed(&failure.reason);
+    }
+    let counters = reader.counters();
+    manifest.decodes(counters.sources(), counters.own(), std::collections::BTreeMap::new());
+
+    let folder = environment.workspace.index();
+    manifest.finish()?;
+    FailureTable::from(failures.clone()).save(&folder)?;
+    index.save(&folder)?;
+    manifest.save(&folder.join("manifest.json"))?;
+    if index.sources().is_empty() {
+        return Err(PipelineError::NothingUsable {
+            inputs: gathered.inputs,
+            first: failures.first().map_or_else(
+                || "no video was found".to_owned(),
+                |failure| {
+                    format!(
+                        "{}: {}: expected {}, found {}",
+                        failure.path.display(),
+                        failure.reason,
+                        failure.expected,
+                        failure.found
+                    )
+                },
+            ),
+        });
+    }
+    let mut sources = [0_usize; 2];
+    let mut holding = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
+    for source in index.sources() {
+        sources[source.label.index()] += 1;
+        holding[source.label.index()].insert(&source.group);
+    }
+    Ok(IndexOutcome {
+        sources,
+        groups_by_label: [
+            holding[Label::Real.index()].len(),
+            holding[Label::Fake.index()].len(),
+        ],
+        groups: index.groups().group_count(),
+        ignored: gathered.ignored,
+        manifest,
+        failures,
+    })
+}

@@ -1,0 +1,293 @@
+//! [`predict`]: a verdict on videos that nobody has labelled.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fvc_clips::{SizeSpec, scale_frame};
+use fvc_corpus::Failure;
+use fvc_features::{Extractor, NATIVE, SCALED};
+use fvc_learn::{Assessment, Detector, Verdict};
+use fvc_media::{ContentId, DecodeVerdict, Frame, Limits, MediaCache, PartialPolicy, ReadMode, Reader, Reason};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use serde::Serialize;
+
+use crate::feature_tables::facts_of;
+use crate::pass::{clip_facts, media_failure};
+use crate::training::{ModelRecipe, all_columns};
+use crate::{PipelineError, Progress};
+
+/// A trained model, ready for new videos.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// Where it came from.
+    pub path: PathBuf,
+    /// The detector.
+    pub detector: Detector,
+    /// How it was made.
+    pub recipe: ModelRecipe,
+}
+
+impl LoadedModel {
+    /// Reads a model file, or the chosen model of a run folder, and checks that this program makes
+    /// its inputs in the same way.
+    ///
+    /// # Errors
+    /// The file cannot be read, was changed, or needs features of another version.
+    pub fn load(path: &Path) -> Result<Self, PipelineError> {
+        let path = if path.is_dir() { chosen_in(path)? } else { path.to_owned() };
+        let (detector, recipe) = Detector::load(&path)?;
+        let recipe: ModelRecipe =
+            serde_json::from_value(recipe).map_err(|error| PipelineError::Corrupt {
+                path: path.clone(),
+                expected: "a model with its recipe".to_owned(),
+                found: error.to_string(),
+            })?;
+        for (what, expected, found) in [
+            ("native", recipe.recipe.native_version, NATIVE.version),
+            ("scaled", recipe.recipe.scaled_version, SCALED.version),
+        ] {
+            if expected != found {
+                return Err(PipelineError::Recipe {
+                    path,
+                    expected: format!("version {expected} of the {what} features"),
+                    found: format!("version {found}"),
+                });
+            }
+        }
+        let known = all_columns();
+        if let Some(unknown) = detector.columns().iter().find(|column| !known.contains(column)) {
+            return Err(PipelineError::Recipe {
+                path,
+                expected: format!("feature {unknown}"),
+                found: "no such feature".to_owned(),
+            });
+        }
+        Ok(Self { path, detector, recipe })
+    }
+}
+
+fn chosen_in(folder: &Path) -> Result<PathBuf, PipelineError> {
+    let runs = crate::runs::list(
+        folder.parent().and_then(Path::parent).unwrap_or_else(|| Path::new(".")),
+    )?;
+    let own = fs::canonicalize(folder)
+        .map_err(|source| PipelineError::Io { path: folder.to_owned(), source })?;
+    runs.into_iter()
+        .filter(|run| fs::canonicalize(&run.path).is_ok_and(|path| path == own))
+        .find_map(|run| run.chosen_file)
+        .ok_or_else(|| PipelineError::NotReady {
+            missing: format!("No finished run in {}", folder.display()),
+            instead: "name a model file or the folder of a run that has a result.json".to_owned(),
+        })
+}
+
+/// What was found of one file.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum FilePrediction {
+    /// It was scored.
+    Scored(Box<ScoredFile>),
+    /// The model has learnt from this very footage: its score would say nothing.
+    InTrainingCorpus {
+        /// The file.
+        path: PathBuf,
+        /// Its content id.
+        content_id: ContentId,
+    },
+    /// It could not be read.
+    Failed(Failure),
+}
+
+/// A score with what is needed to judge it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScoredFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its content id.
+    pub content_id: ContentId,
+    /// Probability, verdict, reasons.
+    pub assessment: Assessment,
+    /// How much of the file was looked at.
+    pub checked: &'static str,
+    /// Frames that were looked at.
+    pub frames: usize,
+}
+
+impl ScoredFile {
+    /// real, fake or uncertain.
+    pub fn verdict(&self) -> Verdict {
+        self.assessment.verdict
+    }
+}
+
+/// What predicting needs beside the model.
+pub struct PredictOptions<'a> {
+    /// What a file may cost.
+    pub limits: Limits,
+    /// What becomes of a damaged file.
+    pub partial: PartialPolicy,
+    /// A media cache to use, when there is one.
+    pub cache: Option<Arc<MediaCache>>,
+    /// Files at once; 0: one for each processor.
+    pub parallel: usize,
+    /// Set by Ctrl-C.
+    pub cancel: Arc<AtomicBool>,
+    /// Where progress is shown.
+    pub progress: &'a dyn Progress,
+}
+
+/// Scores files and all files below folders, in a fixed order. A file that cannot be read is a row
+/// of the result and no error.
+///
+/// # Errors
+/// An input does not exist as file or folder and nothing else was given, the threads cannot be
+/// started, or the user asked to stop.
+pub fn predict(
+    model: &LoadedModel,
+    inputs: &[PathBuf],
+    options: &PredictOptions<'_>,
+) -> Result<Vec<FilePrediction>, PipelineError> {
+    let mut files = Vec::new();
+    for input in inputs {
+        if input.is_dir() {
+            files_below(input, &mut files)?;
+        } else {
+            files.push(input.clone());
+        }
+    }
+    let mut reader = Reader::new(options.limits.clone())
+        .with_partial(options.partial)
+        .with_cancel(Arc::clone(&options.cancel));
+    if let Some(cache) = &options.cache {
+        reader = reader.with_cache(Arc::clone(cache));
+    }
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.parallel)
+        .build()
+        .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+    options.progress.begin("files", files.len() as u64);
+    let found: Vec<Option<FilePrediction>> = threads.install(|| {
+        files
+            .par_iter()
+            .map(|path| {
+                if options.cancel.load(Ordering::Relaxed) {
+                    return None;
+                }
+                let found = predict_file(model, &reader, path);
+                options.progress.advance(1);
+                Some(found)
+            })
+            .collect()
+    });
+    options.progress.end();
+    let found: Option<Vec<FilePrediction>> = found.into_iter().collect();
+    match found {
+        Some(found) if !options.cancel.load(Ordering::Relaxed) => Ok(found),
+        _ => Err(PipelineError::Cancelled),
+    }
+}
+
+/// All regular files below a folder, by name; hidden ones and links to folders are left alone.
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), PipelineError> {
+    let io = |source| PipelineError::Io { path: folder.to_owned(), source };
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            entries.push((entry.path(), entry.file_type().map_err(io)?));
+        }
+    }
+    entries.sort_by(|left, right| left.0.cmp(&right.0));
+    for (path, kind) in entries {
+        if kind.is_dir() {
+            files_below(&path, files)?;
+        } else if kind.is_file() || (kind.is_symlink() && path.is_file()) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn predict_file(model: &LoadedModel, reader: &Reader, path: &Path) -> FilePrediction {
+    let identity = match reader.identify(path) {
+        Ok(identity) => identity,
+        Err(error) => return FilePrediction::Failed(media_failure(&error, None, "predict")),
+    };
+    let content_id = identity.content_id;
+    if model.detector.scope().contains(&content_id) {
+        return FilePrediction::InTrainingCorpus { path: path.to_owned(), content_id };
+    }
+    let recipe = &model.recipe.recipe;
+    let size = SizeSpec::max_side(recipe.size);
+    let mut native = Extractor::new(&NATIVE);
+    let mut scaled = Extractor::new(&SCALED);
+    let mut scaled_size = None;
+    let mut frames = 0_usize;
+    let mut unscalable = None;
+    let report = reader.read_clip(path, &recipe.sampling, ReadMode::WindowsOnly, &mut |window| {
+        for frame in &window.frames {
+            native.push(frame);
+            let small: Frame = match scale_frame(frame, size) {
+                Ok(small) => small,
+                Err(error) => {
+                    unscalable = Some(error.to_string());
+                    return ControlFlow::Break(());
+                }
+            };
+            scaled_size = Some((small.width(), small.height()));
+            scaled.push(&small);
+            frames += 1;
+        }
+        ControlFlow::Continue(())
+    });
+    let failed = |reason: &str, expected: &str, found: String| {
+        FilePrediction::Failed(Failure {
+            path: path.to_owned(),
+            content_id: Some(content_id),
+            stage: "predict".to_owned(),
+            reason: reason.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        })
+    };
+    if let Some(found) = unscalable {
+        return failed(Reason::Unsupported.code(), "a picture that can be scaled", found);
+    }
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            return FilePrediction::Failed(media_failure(&error, Some(content_id), "predict"));
+        }
+    };
+    if frames == 0 {
+        return failed(Reason::Corrupt.code(), "at least one frame", "none".to_owned());
+    }
+    let mut values = native.finish(&clip_facts(&report.facts, false, None));
+    values.extend(scaled.finish(&clip_facts(&report.facts, false, scaled_size)));
+    values.extend(facts_of(&report.facts));
+    let known = all_columns();
+    let wanted: Option<Vec<f64>> = model
+        .detector
+        .columns()
+        .iter()
+        .map(|column| known.iter().position(|own| own == column).map(|at| values[at]))
+        .collect();
+    // Loading has checked that every column is known.
+    let Some(wanted) = wanted else {
+        return failed(Reason::Unsupported.code(), "known features", "another model".to_owned());
+    };
+    FilePrediction::Scored(Box::new(ScoredFile {
+        path: path.to_owned(),
+        content_id,
+        assessment: model.detector.assess(&wanted),
+        checked: match report.verdict {
+            DecodeVerdict::Ok => "whole file checked",
+            DecodeVerdict::Partial { .. } => "damaged; whole windows used",
+            DecodeVerdict::Sampled => "sampled, not fully checked",
+        },
+        frames,
+    }))
+}

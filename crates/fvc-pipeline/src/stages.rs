@@ -1,0 +1,248 @@
+//! [`run_stages`]: stages 1 to 4 over a whole index, one pass a source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fvc_clips::ClipStore;
+use fvc_corpus::{Failure, FailureTable, Index, Manifest, Source};
+use fvc_media::{MediaCache, Reader};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
+use crate::feature_tables::write_feature_tables;
+use crate::pass::{PassContext, PassError, acceptable, run_pass};
+use crate::plan::{Stage, StageSelection, draws, owed, wanted};
+use crate::{Config, PipelineError, Progress, Unit, UnitState, Workspace};
+
+/// What a command that reads videos works with.
+pub struct Environment<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Where everything is kept.
+    pub workspace: &'a Workspace,
+    /// Set by Ctrl-C; everything stops within 2 seconds and keeps what is finished.
+    pub cancel: Arc<AtomicBool>,
+    /// Where progress is shown.
+    pub progress: &'a dyn Progress,
+}
+
+impl Environment<'_> {
+    /// A reader with this configuration's limits and this workspace's cache.
+    ///
+    /// # Errors
+    /// The cache cannot be opened.
+    pub fn reader(&self) -> Result<Reader, PipelineError> {
+        let cache = Arc::new(MediaCache::open(&self.workspace.media_cache())?);
+        Ok(Reader::new(self.config.limits.clone())
+            .with_cache(cache)
+            .with_partial(self.config.reading.partial)
+            .with_cancel(Arc::clone(&self.cancel)))
+    }
+
+    /// Threads for work over sources.
+    ///
+    /// # Errors
+    /// The system has no threads to give.
+    pub(crate) fn threads(&self) -> Result<rayon::ThreadPool, PipelineError> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.config.reading.parallel)
+            .build()
+            .map_err(|error| PipelineError::Internal { what: error.to_string() })
+    }
+
+    pub(crate) fn stop_if_cancelled(&self) -> Result<(), PipelineError> {
+        if self.cancel.load(Ordering::Relaxed) { Err(PipelineError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// What stages 1 to 4 did.
+#[derive(Clone, Debug)]
+pub struct StagesOutcome {
+    /// Every input is in it, as a result or as a failure.
+    pub manifest: Manifest,
+    /// Sources that gave no result.
+    pub failures: Vec<Failure>,
+}
+
+/// What became of one source.
+enum Fate {
+    /// All is there; the reason of the pass it took, if it took one.
+    Complete(Option<String>),
+    Failed(Box<Failure>),
+}
+
+/// Runs the selected stages of 1 to 4 over every source of the index: plans what each owes, pays it
+/// in one pass, and writes the feature tables, the failure table and the manifest.
+///
+/// # Errors
+/// There is no index, the disk has no room for the clips, the workspace cannot be written, or the
+/// user asked to stop. What is wrong with a source is a row of the failure table.
+pub fn run_stages(
+    environment: &Environment<'_>,
+    stages: &StageSelection,
+) -> Result<StagesOutcome, PipelineError> {
+    let Environment { config, workspace, .. } = environment;
+    let index = Index::load(&workspace.index())?;
+    let reader = environment.reader()?;
+    let store = ClipStore::open(&workspace.clips())?;
+    let names: Vec<&str> =
+        stages.iter().filter(|stage| *stage != Stage::Train).map(Stage::name).collect();
+    let command = if names.len() == 4 { "run".to_owned() } else { names.join("+") };
+    let mut manifest = Manifest::begin(&command, &config.hash()?);
+    if stages.has(Stage::Scale) {
+        check_room(environment, &index, &store, stages)?;
+    }
+
+    let context = PassContext {
+        config,
+        workspace,
+        reader: &reader,
+        store: &store,
+        cancel: &environment.cancel,
+    };
+    environment.progress.begin("sources", index.sources().len() as u64);
+    let fatal: Mutex<Option<PipelineError>> = Mutex::new(None);
+    let fates: Vec<Option<Fate>> = environment.threads()?.install(|| {
+        index
+            .sources()
+            .par_iter()
+            .map(|source| {
+                let stopped = match fatal.lock() {
+                    Ok(fatal) => fatal.is_some(),
+                    Err(_) => true,
+                };
+                if stopped || environment.cancel.load(Ordering::Relaxed) {
+                    return None;
+                }
+                let fate = complete_source(&context, stages, source);
+                environment.progress.advance(1);
+                match fate {
+                    Ok(fate) => Some(fate),
+                    Err(error) => {
+                        if let Ok(mut fatal) = fatal.lock() {
+                            fatal.get_or_insert(error);
+                        }
+                        None
+                    }
+                }
+            })
+            .collect()
+    });
+    environment.progress.end();
+    if let Ok(Some(error)) = fatal.into_inner() {
+        return Err(error);
+    }
+    environment.stop_if_cancelled()?;
+
+    let mut failures = Vec::new();
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    for fate in fates {
+        match fate {
+            Some(Fate::Complete(reason)) => {
+                manifest.completed();
+                if let Some(reason) = reason {
+                    *reasons.entry(reason).or_insert(0) += 1;
+                }
+            }
+            Some(Fate::Failed(failure)) => {
+                manifest.failed(&failure.reason);
+                failures.push(*failure);
+            }
+            // Neither stopped nor failed, and still nothing: the count below will not add up.
+            None => {}
+        }
+    }
+    manifest.inputs(index.sources().len() as u64);
+    let counters = reader.counters();
+    manifest.decodes(counters.sources(), counters.own(), reasons);
+
+    let failed: std::collections::BTreeSet<_> =
+        failures.iter().filter_map(|failure| failure.content_id).collect();
+    let usable: Vec<&Source> =
+        index.sources().iter().filter(|source| !failed.contains(&source.content_id)).collect();
+    write_feature_tables(environment, stages, &usable)?;
+
+    let folder = workspace.stage(&command);
+    FailureTable::from(failures.clone()).save(&folder)?;
+    manifest.finish()?;
+    manifest.save(&folder.join("manifest.json"))?;
+    if usable.is_empty() {
+        return Err(PipelineError::NothingUsable {
+            inputs: index.sources().len() as u64,
+            first: failures.first().map_or_else(
+                || "the index is empty".to_owned(),
+                |failure| {
+                    format!(
+                        "{}: {}: expected {}, found {}",
+                        failure.path.display(),
+                        failure.reason,
+                        failure.expected,
+                        failure.found
+                    )
+                },
+            ),
+        });
+    }
+    Ok(StagesOutcome { manifest, failures })
+}
+
+/// Brings one source to where all that is wanted of it is there.
+fn complete_source(
+    context: &PassContext<'_>,
+    stages: &StageSelection,
+    source: &Source,
+) -> Result<Fate, PipelineError> {
+    let path = context.workspace.unit(&source.content_id);
+    let state = Unit::load(&path, &source.content_id)?;
+    let wanted = wanted(context.config, stages, &source.content_id)?;
+    let own_draws = draws(context.config, &source.content_id)?;
+    if let UnitState::Whole(unit) = &state
+        && let Err(failure) = acceptable(context.config, source, &unit.verdict)
+    {
+        return Ok(Fate::Failed(failure));
+    }
+    let owed = owed(wanted, &state, context.workspace, context.store);
+    if owed.outputs.is_empty() {
+        return Ok(Fate::Complete(None));
+    }
+    let reason = owed.reason.clone();
+    let unit = match state {
+        UnitState::Whole(unit) => Some(*unit),
+        UnitState::None | UnitState::Damaged(_) => None,
+    };
+    match run_pass(context, source, &own_draws, owed, unit) {
+        Ok(unit) => {
+            unit.save(&path)?;
+            Ok(Fate::Complete(Some(reason)))
+        }
+        Err(PassError::Source(failure)) => Ok(Fate::Failed(failure)),
+        Err(PassError::Pipeline(error)) => Err(error),
+    }
+}
+
+/// Whether the disk has room for the clips that are still to be made.
+fn check_room(
+    environment: &Environment<'_>,
+    index: &Index,
+    store: &ClipStore,
+    stages: &StageSelection,
+) -> Result<(), PipelineError> {
+    let config = environment.config;
+    let mut clips = 0_u64;
+    for source in index.sources() {
+        let path = environment.workspace.unit(&source.content_id);
+        let state = Unit::load(&path, &source.content_id)?;
+        clips += wanted(config, stages, &source.content_id)?
+            .iter()
+            .filter(|output| output.task == crate::plan::Task::Clip)
+            .filter(|output| match &state {
+                UnitState::Whole(unit) => !unit.outputs.contains_key(&output.name),
+                UnitState::None | UnitState::Damaged(_) => true,
+            })
+            .count() as u64;
+    }
+    let frames = u64::from(config.sampling.windows) * u64::from(config.sampling.frames);
+    store.check_free_space(ClipStore::estimated_bytes(config.size_spec(), clips, frames))?;
+    Ok(())
+}
