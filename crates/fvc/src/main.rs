@@ -1,2 +1,20 @@
-//! The `fvc` binary: arguments in, exit code out.
-fn main() {}
+//! `fvc`: arguments in, exit code out.
+
+mod arguments;
+mod commands;
+mod display;
+mod exit_code;
+mod interrupt;
+mod progress_bar;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // This program is also its own decoder child: with the child's hidden argument, nothing else
+    // of it may run.
+    fvc_media::child_main_if_requested();
+    let arguments = arguments::Arguments::parse();
+    commands::run(&arguments)
+}

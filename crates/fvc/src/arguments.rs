@@ -1,0 +1,240 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fvc_augment::{ForgeryKind, Kind};
+use fvc_learn::{Grid, ModelKind};
+use fvc_pipeline::StageSelection;
+
+/// Tells authentic video from manipulated or synthetic video, and how far to trust the answer.
+///
+/// Exit codes: 0 every input gave a result; 1 failed; 2 wrong arguments or configuration;
+/// 3 finished, with some inputs failed (see the failure table); 130 stopped by Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "fvc", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Shared {
+    /// Folder in which everything about one corpus is kept.
+    #[arg(long, short, global = true, value_name = "DIR", default_value = "fvc-workspace", env = "FVC_WORKSPACE")]
+    pub(crate) workspace: PathBuf,
+    /// Configuration file; fvc.example.toml documents every key. Options given here win over it.
+    #[arg(long, global = true, value_name = "FILE", env = "FVC_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Write the result as JSON (predict: one line a file) and nothing else on standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show no progress.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// End with 0 also when some inputs failed, for schedulers.
+    #[arg(long, global = true)]
+    pub(crate) exit_zero_on_partial: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read folders and tables: content ids, labels, groups, and what cannot be used.
+    Index {
+        /// Folders (real/…, fake/…) and tables (.csv, .parquet, .arrow) with path and label.
+        #[arg(required = true)]
+        inputs: Vec<PathBuf>,
+        #[command(flatten)]
+        reading: ReadingArguments,
+    },
+    /// Run stages over the index: one decode a source for all that is owed, then training.
+    Run {
+        /// Stages to run: 1-5, 1-4, 2,4, …
+        #[arg(long, default_value = "1-5")]
+        stages: StageSelection,
+        #[command(flatten)]
+        reading: ReadingArguments,
+        #[command(flatten)]
+        making: MakingArguments,
+        #[command(flatten)]
+        training: TrainingArguments,
+    },
+    /// Stage 1: variants of every source, one recorded draw a clip.
+    Augment {
+        #[command(flatten)]
+        reading: ReadingArguments,
+        #[command(flatten)]
+        making: MakingArguments,
+    },
+    /// Stage 2: features at native resolution.
+    Features {
+        #[command(flatten)]
+        reading: ReadingArguments,
+        #[command(flatten)]
+        making: MakingArguments,
+    },
+    /// Stage 3: scaled frames into the clip store.
+    Scale {
+        #[command(flatten)]
+        reading: ReadingArguments,
+        #[command(flatten)]
+        making: MakingArguments,
+    },
+    /// Stage 4: features of scaled frames.
+    ScaledFeatures {
+        #[command(flatten)]
+        reading: ReadingArguments,
+        #[command(flatten)]
+        making: MakingArguments,
+    },
+    /// Stage 5: fit, calibrate and evaluate models; write a run folder.
+    Train {
+        #[command(flatten)]
+        making: MakingArguments,
+        #[command(flatten)]
+        training: TrainingArguments,
+    },
+    /// Give a verdict on videos.
+    Predict {
+        /// Videos, and folders of videos.
+        #[arg(required = true)]
+        inputs: Vec<PathBuf>,
+        /// Model file or run folder; missing: the newest run of the workspace.
+        #[arg(long, short, value_name = "PATH")]
+        model: Option<PathBuf>,
+        #[command(flatten)]
+        reading: ReadingArguments,
+    },
+    /// Make manipulated twins of authentic clips, with the same final encode on both sides.
+    Forge(ForgeArguments),
+    /// List the model types, and the runs of the workspace.
+    Models,
+    /// Look after the media cache of the workspace.
+    Cache {
+        #[command(subcommand)]
+        action: CacheAction,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How sources are read.
+#[derive(Debug, Args)]
+pub(crate) struct ReadingArguments {
+    /// What becomes of a source of which only part decodes.
+    #[arg(long, value_enum)]
+    pub(crate) partial: Option<Partial>,
+    /// Sources read at once; 0: one for each processor.
+    #[arg(long, value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+}
+
+/// What becomes of a source of which only part decodes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Partial {
+    /// It fails.
+    Refuse,
+    /// Its whole windows are used.
+    Use,
+}
+
+/// What is made of each source.
+#[derive(Debug, Args)]
+pub(crate) struct MakingArguments {
+    /// Variants a source beside the original.
+    #[arg(long, value_name = "N")]
+    pub(crate) variants: Option<u32>,
+    /// Kinds of variants.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', num_args = 1..)]
+    pub(crate) kinds: Option<Vec<Kind>>,
+    /// Also write variants as MP4 files.
+    #[arg(long)]
+    pub(crate) materialise: bool,
+    /// Longer side of the scaled frames, in pixels.
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) size: Option<u32>,
+}
+
+/// What is fitted and how it is judged.
+#[derive(Debug, Args)]
+pub(crate) struct TrainingArguments {
+    /// Models to fit (`fvc models` lists them).
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1..)]
+    pub(crate) model_types: Option<Vec<ModelKind>>,
+    /// Outer folds of groups.
+    #[arg(long, value_name = "K")]
+    pub(crate) folds: Option<u32>,
+    /// Share of each class to seal for one final test; 0: grouped cross-validation only.
+    #[arg(long, value_name = "F")]
+    pub(crate) test_fraction: Option<f64>,
+    /// Official split to import: a table with path or content id, and part.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) split: Option<PathBuf>,
+    /// Plan a new split although there is one for these settings.
+    #[arg(long)]
+    pub(crate) replan_split: bool,
+    /// Seed of the split, the fits and the bootstrap.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Grid of hyper-parameters: reference, small or none.
+    #[arg(long)]
+    pub(crate) grid: Option<Grid>,
+    /// Name of the folder that the run is kept in.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) experiment: Option<String>,
+    /// Error that verdicts promise to keep to.
+    #[arg(long, value_name = "E")]
+    pub(crate) max_error: Option<f64>,
+}
+
+/// What is forged.
+#[derive(Debug, Args)]
+pub(crate) struct ForgeArguments {
+    /// Authentic clips, and folders of them.
+    #[arg(required_unless_present = "list")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Folder for real/, fake/, corpus.csv and forgeries.json.
+    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    pub(crate) out: Option<PathBuf>,
+    /// Windows cut from each clip.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) windows: u32,
+    /// Frames of every file that is written.
+    #[arg(long, default_value_t = 48)]
+    pub(crate) frames: u32,
+    /// Kinds of forgery, taken in turn; missing: all.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', num_args = 1..)]
+    pub(crate) kinds: Option<Vec<ForgeryKind>>,
+    /// Forged twins of each window.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) twins: u32,
+    /// Seed of every draw.
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Constant rate factor of the final encode of both twins, 0 to 51.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) crf: u8,
+    /// Print the kinds with their parameter ranges, and do nothing.
+    #[arg(long)]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArguments,
+}
+
+/// What to do with the media cache.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheAction {
+    /// What is in it.
+    Stats,
+    /// Forget files that are gone or have changed.
+    Prune,
+    /// Forget everything.
+    Clear,
+}

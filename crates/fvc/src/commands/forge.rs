@@ -1,0 +1,53 @@
+//! `fvc forge`.
+
+use fvc_augment::ForgeryKind;
+use fvc_pipeline::{Config, ForgeOptions};
+use serde_json::json;
+
+use super::{CommandError, Context};
+use crate::arguments::ForgeArguments;
+use crate::display;
+use crate::exit_code::Ending;
+
+pub(super) fn run(
+    context: &Context<'_>,
+    config: &Config,
+    arguments: &ForgeArguments,
+) -> Result<Ending, CommandError> {
+    if arguments.list {
+        display::print(&fvc_augment::forgery_table())?;
+        return Ok(Ending::All);
+    }
+    let out = arguments.out.clone().unwrap_or_default();
+    let options = ForgeOptions {
+        out: out.clone(),
+        windows: arguments.windows,
+        frames: arguments.frames,
+        kinds: arguments.kinds.clone().unwrap_or_else(|| ForgeryKind::ALL.to_vec()),
+        twins: arguments.twins,
+        seed: arguments.seed,
+        crf: arguments.crf,
+        limits: config.limits.clone(),
+        partial: config.reading.partial,
+        cancel: context.cancel.clone(),
+        progress: context.progress,
+    };
+    let outcome = fvc_pipeline::forge(&arguments.inputs, &options)?;
+    if context.shared.json {
+        display::print_json(&json!({
+            "manifest": outcome.manifest,
+            "files": outcome.files,
+            "failures": outcome.failures,
+        }))?;
+    } else {
+        let fake = outcome.files.iter().filter(|file| file.forgery.is_some()).count();
+        display::print(&format!(
+            "{} real and {fake} fake clips from {} authentic ones: {}",
+            outcome.files.len() - fake,
+            outcome.manifest.completed_count(),
+            out.join("corpus.csv").display()
+        ))?;
+        display::print(&display::failures(&outcome.failures, &out.join("failures.csv")))?;
+    }
+    Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
+}

@@ -1,0 +1,127 @@
+//! `fvc predict`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fvc_media::MediaCache;
+use fvc_pipeline::{
+    Config, FilePrediction, LoadedModel, PipelineError, PredictOptions, ScoredFile, Workspace,
+    newest_model, predict,
+};
+
+use super::{CommandError, Context};
+use crate::display::{self, Table};
+use crate::exit_code::Ending;
+
+/// How many features are named for each file.
+const REASONS: usize = 5;
+
+pub(super) fn run(
+    context: &Context<'_>,
+    config: &Config,
+    inputs: &[PathBuf],
+    model: Option<&Path>,
+) -> Result<Ending, CommandError> {
+    // A workspace is not needed to judge a file; where there is one, its cache is used.
+    let workspace = if context.shared.workspace.join("workspace.json").exists() {
+        Some(Workspace::open(&context.shared.workspace)?)
+    } else {
+        None
+    };
+    let model = match (model, &workspace) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(workspace)) => newest_model(&workspace.runs())?,
+        (None, None) => {
+            return Err(PipelineError::NotReady {
+                missing: format!("No workspace in {}", context.shared.workspace.display()),
+                instead: "name a model with --model, or a workspace with --workspace".to_owned(),
+            }
+            .into());
+        }
+    };
+    let model = LoadedModel::load(&model)?;
+    let cache = match &workspace {
+        Some(workspace) => Some(Arc::new(
+            MediaCache::open(&workspace.media_cache()).map_err(PipelineError::from)?,
+        )),
+        None => None,
+    };
+    let options = PredictOptions {
+        limits: config.limits.clone(),
+        partial: config.reading.partial,
+        cache,
+        parallel: config.reading.parallel,
+        cancel: context.cancel.clone(),
+        progress: context.progress,
+    };
+    let found = predict(&model, inputs, &options)?;
+    let failed = found.iter().any(|file| matches!(file, FilePrediction::Failed(_)));
+    if context.shared.json {
+        for file in &found {
+            display::print_json(file)?;
+        }
+    } else {
+        display::print(&format!("Model: {}", model.path.display()))?;
+        display::print(&overview(&found))?;
+        for file in &found {
+            if let FilePrediction::Scored(scored) = file {
+                display::print(&details(scored))?;
+            }
+        }
+    }
+    Ok(if failed { Ending::Partial } else { Ending::All })
+}
+
+fn overview(found: &[FilePrediction]) -> String {
+    let mut table = Table::new(&["FILE", "VERDICT", "P(FAKE)>", "CHECKED"]);
+    for file in found {
+        table.row(match file {
+            FilePrediction::Scored(scored) => vec![
+                scored.path.display().to_string(),
+                scored.verdict().to_string(),
+                format!("{:.3}", scored.assessment.probability),
+                format!("{} ({} frames)", scored.checked, scored.frames),
+            ],
+            FilePrediction::InTrainingCorpus { path, .. } => vec![
+                path.display().to_string(),
+                "not scored".to_owned(),
+                "-".to_owned(),
+                "the model was trained on this very file".to_owned(),
+            ],
+            FilePrediction::Failed(failure) => vec![
+                failure.path.display().to_string(),
+                format!("error: {}", failure.reason),
+                "-".to_owned(),
+                format!("expected {}, found {}", failure.expected, failure.found),
+            ],
+        });
+    }
+    table.render()
+}
+
+fn details(scored: &ScoredFile) -> String {
+    let assessment = &scored.assessment;
+    let mut lines =
+        vec![String::new(), format!("{}", scored.path.display()), format!("  {}", assessment.promise)];
+    lines.push("  What moved it most (log odds, + towards fake):".to_owned());
+    for reason in assessment.contributions.iter().take(REASONS) {
+        let value =
+            if reason.2.is_nan() { "missing".to_owned() } else { format!("{:.4}", reason.2) };
+        lines.push(format!("    {:+.3}  {} = {value}", reason.1, reason.0));
+    }
+    if assessment.unusual.is_empty() {
+        lines.push("  Nothing in the file is outside what the training videos show.".to_owned());
+    } else {
+        lines.push(format!(
+            "  Unusual beside the training videos ({} of the features):",
+            assessment.unusual.len()
+        ));
+        for unusual in assessment.unusual.iter().take(REASONS) {
+            lines.push(format!(
+                "    {} = {:.4}, usually {:.4} to {:.4}",
+                unusual.column, unusual.value, unusual.low, unusual.high
+            ));
+        }
+    }
+    lines.join("\n")
+}

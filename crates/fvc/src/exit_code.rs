@@ -1,0 +1,43 @@
+//! The exit codes of `fvc`.
+
+use std::process::ExitCode;
+
+use fvc_pipeline::PipelineError;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Every input gave a result.
+    All,
+    /// Some inputs failed; the failure table names them.
+    Partial,
+}
+
+/// 0: every input gave a result.
+pub(crate) const ALL: u8 = 0;
+/// 1: the command failed.
+pub(crate) const FAILED: u8 = 1;
+/// 2: the arguments or the configuration are wrong (clap's own code for the former).
+pub(crate) const USAGE: u8 = 2;
+/// 3: finished, with some inputs failed.
+pub(crate) const PARTIAL: u8 = 3;
+/// 130: stopped by Ctrl-C or SIGTERM, as shells expect.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The code for how a command ended.
+pub(crate) fn of(ending: Ending, zero_on_partial: bool) -> ExitCode {
+    ExitCode::from(match ending {
+        Ending::All => ALL,
+        Ending::Partial if zero_on_partial => ALL,
+        Ending::Partial => PARTIAL,
+    })
+}
+
+/// The code for why a command failed.
+pub(crate) fn of_error(error: &PipelineError) -> ExitCode {
+    ExitCode::from(match error {
+        PipelineError::Config { .. } => USAGE,
+        PipelineError::Cancelled => INTERRUPTED,
+        _ => FAILED,
+    })
+}
