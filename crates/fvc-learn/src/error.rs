@@ -1,0 +1,138 @@
+//! [`LearnError`]: why something could not be fitted, scored or read back.
+
+use fvc_corpus::{ExamplesError, LeakError, SplitError};
+
+/// Why something could not be fitted, scored or read back.
+///
+/// The variants are ordered by who is at fault: the caller's settings, the data, the numerical
+/// method or library, a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LearnError {
+    /// No model of this name.
+    #[error("Unknown model (expected one of {expected}): {found}")]
+    UnknownModel {
+        /// The names that exist.
+        expected: String,
+        /// The name that was given.
+        found: String,
+    },
+    /// The model has no parameter of this name.
+    #[error("Model {model} has no parameter {found} (expected one of {expected})")]
+    UnknownParameter {
+        /// The model.
+        model: &'static str,
+        /// The names that exist.
+        expected: String,
+        /// The name that was given.
+        found: String,
+    },
+    /// A parameter outside its range, of another type, or against another parameter.
+    #[error("Model {model}, parameter {name}: expected {expected}, found {found}")]
+    Parameter {
+        /// The model.
+        model: &'static str,
+        /// The parameter.
+        name: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The program was built without what this model's fit needs.
+    #[error("Model {model} cannot be fitted by this build: expected the cargo feature {feature}")]
+    NotBuilt {
+        /// The model.
+        model: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The columns of a view are not those that something was fitted on.
+    #[error("Columns differ at {at}: expected {expected}, found {found}")]
+    Columns {
+        /// Position of the first difference, from 0.
+        at: usize,
+        /// The name that was fitted on, or `no further column`.
+        expected: String,
+        /// The name that was found, or `no further column`.
+        found: String,
+    },
+    /// A row with another number of values than the model has inputs.
+    #[error("Row to score: expected {expected} values, found {found}")]
+    Width {
+        /// The model's inputs.
+        expected: usize,
+        /// The row's values.
+        found: usize,
+    },
+    /// The side to learn from holds one class only.
+    #[error("Cannot fit model {model} on one class: expected real and fake sources, found {real} real and {fake} fake")]
+    OneClass {
+        /// The model.
+        model: &'static str,
+        /// Real sources.
+        real: usize,
+        /// Fake sources.
+        fake: usize,
+    },
+    /// Nothing is left to learn from.
+    #[error("Cannot fit model {model}: expected {expected}, found none")]
+    Nothing {
+        /// The model.
+        model: &'static str,
+        /// `rows` or `columns`.
+        expected: &'static str,
+    },
+    /// A value that the model cannot take: a missing one after preprocessing without imputation,
+    /// or one beyond the range of its arithmetic.
+    #[error("Model {model}, column {column}: expected {expected}, found {found}")]
+    Value {
+        /// The model.
+        model: &'static str,
+        /// The column.
+        column: String,
+        /// What it takes.
+        expected: &'static str,
+        /// What it got.
+        found: f64,
+    },
+    /// The optimiser stopped before its tolerance, and the caller asked for an error then.
+    #[error("Model {model} did not converge in {iterations} iterations: expected a gradient of at most {expected:e}, found {found:e}")]
+    NotConverged {
+        /// The model.
+        model: &'static str,
+        /// How many iterations it made.
+        iterations: u32,
+        /// The tolerance.
+        expected: f64,
+        /// The largest component of the (sub)gradient that was reached.
+        found: f64,
+    },
+    /// The library that fits the model failed.
+    #[error("{library} failed to {doing}: {message}")]
+    Library {
+        /// The library.
+        library: &'static str,
+        /// What it was asked for.
+        doing: &'static str,
+        /// What it says.
+        message: String,
+    },
+    /// A stored model that is damaged, foreign, or beyond the bounds of the format.
+    #[error("Refused a stored model: expected {expected}, found {found}")]
+    Model {
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The groups cannot be split as asked.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// A row to be scored was fitted on.
+    #[error(transparent)]
+    Leak(#[from] LeakError),
+    /// Rows and columns that do not fit together.
+    #[error(transparent)]
+    Examples(#[from] ExamplesError),
+}

@@ -1,0 +1,201 @@
+//! [`ModelKind`]: which models there are, under which names, with which grids.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::boosting::{self, GradientBoosting};
+use crate::linear::{self, LogisticRegression};
+use crate::{
+    Collinearity, Estimator, LearnError, ParameterValue, Parameters, PreprocessorConfig,
+};
+
+/// A model family that can be asked for by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ModelKind {
+    /// Penalised logistic regression.
+    LogisticRegression,
+    /// Gradient-boosted trees.
+    Xgboost,
+}
+
+/// How much of a family's parameters a selection tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grid {
+    /// The grid of the earlier system's scripts, each distinct combination once: 20 for logistic
+    /// regression, 64 for boosted trees.
+    Reference,
+    /// A few points that span it: 8 and 4.
+    #[default]
+    Small,
+    /// The defaults only: 1.
+    None,
+}
+
+/// One line of the registry.
+struct Entry {
+    kind: ModelKind,
+    name: &'static str,
+    aliases: &'static [&'static str],
+    about: &'static str,
+}
+
+const REGISTRY: [Entry; 2] = [
+    Entry { kind: ModelKind::LogisticRegression, name: linear::NAME, aliases: &["lr", "logreg", "logistic", "linear"], about: "Logistic regression on features: L1, L2, elastic net; explains itself by its weights" },
+    Entry { kind: ModelKind::Xgboost, name: boosting::NAME, aliases: &["xgb", "gbt", "gradient_boosting"], about: "Boosted decision trees on features (XGBoost): early stopping by group, missing values as they are" },
+];
+
+impl ModelKind {
+    /// Every model.
+    pub const ALL: [Self; 2] = [Self::LogisticRegression, Self::Xgboost];
+
+    fn entry(self) -> &'static Entry {
+        // One line each, in the order of the enum: the tests hold the two together.
+        &REGISTRY[self as usize]
+    }
+
+    /// The name, such as `logistic_regression`.
+    pub fn name(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// Other names that are understood.
+    pub fn aliases(self) -> &'static [&'static str] {
+        self.entry().aliases
+    }
+
+    /// What it is, in one line.
+    pub fn about(self) -> &'static str {
+        self.entry().about
+    }
+
+    /// Parameter sets to choose from; what a set does not name keeps its default.
+    pub fn grid(self, grid: Grid) -> Vec<Parameters> {
+        match (self, grid) {
+            (_, Grid::None) => vec![Parameters::new()],
+            (Self::LogisticRegression, _) => {
+                let mut points = Vec::new();
+                for c in [0.01, 0.1, 1.0, 10.0] {
+                    let plain: &[&str] = if grid == Grid::Small { &["l2"] } else { &["l1", "l2"] };
+                    let ratios: &[f64] = if grid == Grid::Small { &[0.5] } else { &[0.1, 0.5, 0.9] };
+                    for penalty in plain {
+                        points.push(set([("C", c.into()), ("penalty", (*penalty).into())]));
+                    }
+                    for ratio in ratios {
+                        points.push(set([
+                            ("C", c.into()),
+                            ("penalty", "elasticnet".into()),
+                            ("l1_ratio", (*ratio).into()),
+                        ]));
+                    }
+                }
+                points
+            }
+            (Self::Xgboost, Grid::Small) => {
+                let mut points = Vec::new();
+                for depth in [3.0, 5.0] {
+                    for rate in [0.03, 0.1] {
+                        points.push(set([
+                            ("max_depth", depth.into()),
+                            ("learning_rate", rate.into()),
+                        ]));
+                    }
+                }
+                points
+            }
+            (Self::Xgboost, Grid::Reference) => {
+                let mut points = Vec::new();
+                for depth in [3.0, 5.0] {
+                    for rate in [0.01, 0.1] {
+                        for rounds in [100.0, 200.0] {
+                            for subsample in [0.8, 1.0] {
+                                for columns in [0.8, 1.0] {
+                                    for alpha in [0.0, 0.1] {
+                                        points.push(set([
+                                            ("max_depth", depth.into()),
+                                            ("learning_rate", rate.into()),
+                                            ("n_estimators", rounds.into()),
+                                            ("subsample", subsample.into()),
+                                            ("colsample_bytree", columns.into()),
+                                            ("reg_alpha", alpha.into()),
+                                            ("reg_lambda", 1.0.into()),
+                                            // The number of rounds is part of this grid; stopping
+                                            // would make its values mean the same.
+                                            ("early_stopping_rounds", 0.0.into()),
+                                        ]));
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                points
+            }
+        }
+    }
+
+    /// Checks parameters; only checked ones can fit.
+    ///
+    /// `seed` drives all that is random in the fit: rows and columns that trees sample, the groups
+    /// that early stopping holds out. Logistic regression has nothing random.
+    ///
+    /// # Errors
+    /// An unknown name, or a value that is out of range or would have no effect.
+    pub fn estimator(
+        self,
+        parameters: &Parameters,
+        seed: u64,
+    ) -> Result<Box<dyn Estimator>, LearnError> {
+        Ok(match self {
+            Self::LogisticRegression => Box::new(LogisticRegression::checked(parameters)?),
+            Self::Xgboost => Box::new(GradientBoosting::checked(parameters, seed)?),
+        })
+    }
+
+    /// What is done to a row before this model sees it: linear models get medians for missing
+    /// values, one scale and no collinear columns; trees get rows as they are, without columns that
+    /// say the same twice (their importance would be shared out by chance).
+    pub fn preprocessing(self) -> PreprocessorConfig {
+        match self {
+            Self::LogisticRegression => PreprocessorConfig {
+                impute: true,
+                scale: true,
+                collinearity: Collinearity::default(),
+            },
+            Self::Xgboost => PreprocessorConfig {
+                impute: false,
+                scale: false,
+                collinearity: Collinearity { vif: None, ..Collinearity::default() },
+            },
+        }
+    }
+}
+
+fn set<const N: usize>(values: [(&str, ParameterValue); N]) -> Parameters {
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+impl fmt::Display for ModelKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for ModelKind {
+    type Err = LearnError;
+
+    /// Reads a name or an alias; case does not matter, and `-` is as good as `_`.
+    fn from_str(text: &str) -> Result<Self, LearnError> {
+        let wanted = text.trim().to_ascii_lowercase().replace('-', "_");
+        REGISTRY
+            .iter()
+            .find(|entry| entry.name == wanted || entry.aliases.contains(&wanted.as_str()))
+            .map(|entry| entry.kind)
+            .ok_or_else(|| LearnError::UnknownModel {
+                expected: REGISTRY.map(|entry| entry.name).join(", "),
+                found: text.chars().take(80).collect(),
+            })
+    }
+}

@@ -1,0 +1,2 @@
+//! The public face of the crate, tested from outside.
+
