@@ -138,12 +138,8 @@ impl GradientBoosting {
                 ));
             }
         };
-        let checked = Self {
-            numbers,
-            positive_weight,
-            threads: read.count("threads", 1, 1..=1_024)?,
-            seed,
-        };
+        let checked =
+            Self { numbers, positive_weight, threads: read.count("threads", 1, 1..=1_024)?, seed };
         if checked.number("early_stopping_rounds") == 0.0 && read.is_given("early_stopping_folds") {
             return Err(read.error(
                 "early_stopping_folds",

@@ -66,7 +66,9 @@ pub enum LearnError {
         found: usize,
     },
     /// The side to learn from holds one class only.
-    #[error("Cannot fit model {model} on one class: expected real and fake sources, found {real} real and {fake} fake")]
+    #[error(
+        "Cannot fit model {model} on one class: expected real and fake sources, found {real} real and {fake} fake"
+    )]
     OneClass {
         /// The model.
         model: &'static str,
@@ -97,7 +99,9 @@ pub enum LearnError {
         found: f64,
     },
     /// The optimiser stopped before its tolerance, and the caller asked for an error then.
-    #[error("Model {model} did not converge in {iterations} iterations: expected a gradient of at most {expected:e}, found {found:e}")]
+    #[error(
+        "Model {model} did not converge in {iterations} iterations: expected a gradient of at most {expected:e}, found {found:e}"
+    )]
     NotConverged {
         /// The model.
         model: &'static str,

@@ -66,11 +66,8 @@ pub trait Estimator: Send + Sync {
     /// # Errors
     /// Only one class in `train`, a value that the family cannot take, columns that are not the
     /// preprocessor's, or the library's own failure.
-    fn fit(
-        &self,
-        train: &TrainView<'_>,
-        preprocessor: &Preprocessor,
-    ) -> Result<Fitted, LearnError>;
+    fn fit(&self, train: &TrainView<'_>, preprocessor: &Preprocessor)
+    -> Result<Fitted, LearnError>;
 }
 
 /// A fitted model with what it was fitted on.

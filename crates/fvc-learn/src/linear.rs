@@ -62,7 +62,7 @@ const MAX_WIDTH: usize = 1 << 20;
 
 /// A weighted sum in log odds of fake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "StoredLinearModel")]
 pub struct LinearModel {
     intercept: f64,
     coefficients: Vec<f64>,
@@ -70,6 +70,27 @@ pub struct LinearModel {
     means: Vec<f64>,
     /// Weighted standard deviation of each input over the training rows.
     deviations: Vec<f64>,
+}
+
+/// [`LinearModel`] as it is read, not yet checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredLinearModel {
+    intercept: f64,
+    coefficients: Vec<f64>,
+    means: Vec<f64>,
+    deviations: Vec<f64>,
+}
+
+impl TryFrom<StoredLinearModel> for LinearModel {
+    type Error = String;
+
+    fn try_from(stored: StoredLinearModel) -> Result<Self, String> {
+        let StoredLinearModel { intercept, coefficients, means, deviations } = stored;
+        let model = Self { intercept, coefficients, means, deviations };
+        model.check()?;
+        Ok(model)
+    }
 }
 
 impl LinearModel {
@@ -105,6 +126,17 @@ impl LinearModel {
 
     pub(crate) fn importance(&self) -> Vec<f64> {
         self.coefficients.iter().zip(&self.deviations).map(|(b, spread)| b.abs() * spread).collect()
+    }
+
+    pub(crate) fn feed(&self, hasher: &mut blake3::Hasher) {
+        for numbers in
+            [&[self.intercept], self.coefficients.as_slice(), &self.means, &self.deviations]
+        {
+            hasher.update(&(numbers.len() as u64).to_le_bytes());
+            for number in numbers {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
@@ -252,10 +284,9 @@ impl Estimator for LogisticRegression {
         let penalty = match self.penalty {
             PenaltyKind::L1 => Penalty { l1: strength, l2: 0.0 },
             PenaltyKind::L2 => Penalty { l1: 0.0, l2: strength },
-            PenaltyKind::ElasticNet => Penalty {
-                l1: strength * self.l1_ratio,
-                l2: strength * (1.0 - self.l1_ratio),
-            },
+            PenaltyKind::ElasticNet => {
+                Penalty { l1: strength * self.l1_ratio, l2: strength * (1.0 - self.l1_ratio) }
+            }
             PenaltyKind::None => Penalty { l1: 0.0, l2: 0.0 },
         };
         let problem = Problem {

@@ -15,8 +15,8 @@ pub const MODEL_BODY_VERSION: u32 = 1;
 /// Scores are in log odds of fake ("margin"): 0 is undecided, positive is fake. Every body gives
 /// exact SHAP values in the same unit, so that `base + sum(values) == margin` up to rounding.
 ///
-/// Stored as JSON with a version and bounds: see [`ModelBody::from_json`]. Deserialising checks
-/// too, so that a body inside a larger file cannot pass unchecked.
+/// Stored as JSON with a version, a hash and bounds: see [`ModelBody::from_json`]. Deserialising
+/// checks too, so that a body inside a larger file cannot pass unchecked.
 ///
 /// That an unfitted model could predict is impossible by type: only a fit or a checked file
 /// makes a `ModelBody`.
@@ -43,6 +43,8 @@ pub struct Contributions {
 #[serde(deny_unknown_fields)]
 struct StoredBody {
     version: u32,
+    /// BLAKE3 over every number, so that a flipped digit is no other model.
+    hash: String,
     model: StoredModel,
 }
 
@@ -57,11 +59,12 @@ enum StoredModel {
 
 impl From<ModelBody> for StoredBody {
     fn from(body: ModelBody) -> Self {
+        let hash = body.hash();
         let model = match body {
             ModelBody::Linear(model) => StoredModel::Linear(model),
             ModelBody::Trees(model) => StoredModel::Trees(model),
         };
-        Self { version: MODEL_BODY_VERSION, model }
+        Self { version: MODEL_BODY_VERSION, hash, model }
     }
 }
 
@@ -79,8 +82,13 @@ impl TryFrom<StoredBody> for ModelBody {
             StoredModel::Linear(model) => Self::Linear(model),
             StoredModel::Trees(model) => Self::Trees(model),
         };
-        body.check()?;
-        Ok(body)
+        // The model inside has checked its bounds when it was read.
+        let found = body.hash();
+        if found == stored.hash {
+            Ok(body)
+        } else {
+            Err(format!("model hash: expected {}, found {found}", stored.hash))
+        }
     }
 }
 
@@ -158,6 +166,23 @@ impl ModelBody {
         }
     }
 
+    /// BLAKE3 over the family and every number of the model, in hexadecimal.
+    fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&MODEL_BODY_VERSION.to_le_bytes());
+        match self {
+            Self::Linear(model) => {
+                hasher.update(b"linear");
+                model.feed(&mut hasher);
+            }
+            Self::Trees(model) => {
+                hasher.update(b"trees");
+                model.feed(&mut hasher);
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// The body as JSON; read back by [`ModelBody::from_json`] it scores the same, bit for bit.
     ///
     /// # Errors
@@ -176,7 +201,8 @@ impl ModelBody {
     /// Reads a body that [`ModelBody::to_json`] wrote.
     ///
     /// # Errors
-    /// More than 256 MiB, no such JSON, another version, or anything out of its bounds.
+    /// More than 256 MiB, no such JSON, another version, anything out of its bounds, or a number
+    /// that was changed since (hash).
     pub fn from_json(bytes: &[u8]) -> Result<Self, LearnError> {
         if bytes.len() > MAX_MODEL_BYTES {
             return Err(LearnError::Model {

@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use crate::boosting::{self, GradientBoosting};
 use crate::linear::{self, LogisticRegression};
-use crate::{
-    Collinearity, Estimator, LearnError, ParameterValue, Parameters, PreprocessorConfig,
-};
+use crate::{Collinearity, Estimator, LearnError, ParameterValue, Parameters, PreprocessorConfig};
 
 /// A model family that can be asked for by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ModelKind {
@@ -21,7 +21,9 @@ pub enum ModelKind {
 }
 
 /// How much of a family's parameters a selection tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Grid {
     /// The grid of the earlier system's scripts, each distinct combination once: 20 for logistic
@@ -43,8 +45,18 @@ struct Entry {
 }
 
 const REGISTRY: [Entry; 2] = [
-    Entry { kind: ModelKind::LogisticRegression, name: linear::NAME, aliases: &["lr", "logreg", "logistic", "linear"], about: "Logistic regression on features: L1, L2, elastic net; explains itself by its weights" },
-    Entry { kind: ModelKind::Xgboost, name: boosting::NAME, aliases: &["xgb", "gbt", "gradient_boosting"], about: "Boosted decision trees on features (XGBoost): early stopping by group, missing values as they are" },
+    Entry {
+        kind: ModelKind::LogisticRegression,
+        name: linear::NAME,
+        aliases: &["lr", "logreg", "logistic", "linear"],
+        about: "Logistic regression on features: L1, L2, elastic net; explains itself by its weights",
+    },
+    Entry {
+        kind: ModelKind::Xgboost,
+        name: boosting::NAME,
+        aliases: &["xgb", "gbt", "gradient_boosting"],
+        about: "Boosted decision trees on features (XGBoost): early stopping by group, missing values as they are",
+    },
 ];
 
 impl ModelKind {
@@ -79,7 +91,8 @@ impl ModelKind {
                 let mut points = Vec::new();
                 for c in [0.01, 0.1, 1.0, 10.0] {
                     let plain: &[&str] = if grid == Grid::Small { &["l2"] } else { &["l1", "l2"] };
-                    let ratios: &[f64] = if grid == Grid::Small { &[0.5] } else { &[0.1, 0.5, 0.9] };
+                    let ratios: &[f64] =
+                        if grid == Grid::Small { &[0.5] } else { &[0.1, 0.5, 0.9] };
                     for penalty in plain {
                         points.push(set([("C", c.into()), ("penalty", (*penalty).into())]));
                     }

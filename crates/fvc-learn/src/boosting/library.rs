@@ -153,9 +153,8 @@ impl Session {
             PositiveWeight::Balanced => (total - fake) / fake,
         };
         let share = positive_weight * fake / (positive_weight * fake + total - fake);
-        let mut booster =
-            Booster::new_with_cached_dmats(&BoosterParameters::default(), &[&matrix])
-                .map_err(failed("make a booster"))?;
+        let mut booster = Booster::new_with_cached_dmats(&BoosterParameters::default(), &[&matrix])
+            .map_err(failed("make a booster"))?;
         let number = |name: &str| estimator.number(name).to_string();
         let settings = [
             ("verbosity", "0".to_owned()),

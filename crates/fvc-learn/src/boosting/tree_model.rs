@@ -135,12 +135,32 @@ impl Tree {
 /// XGBoost wrote. Scoring follows the library to the bit: thresholds, values and the running sum
 /// are f32, in the order of the trees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "StoredTreeModel")]
 pub struct TreeModel {
     pub(super) width: usize,
     /// What is said before any tree, in log odds.
     pub(super) base: f32,
     pub(super) trees: Vec<Tree>,
+}
+
+/// [`TreeModel`] as it is read, not yet checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredTreeModel {
+    width: usize,
+    base: f32,
+    trees: Vec<Tree>,
+}
+
+impl TryFrom<StoredTreeModel> for TreeModel {
+    type Error = String;
+
+    fn try_from(stored: StoredTreeModel) -> Result<Self, String> {
+        let StoredTreeModel { width, base, trees } = stored;
+        let model = Self { width, base, trees };
+        model.check()?;
+        Ok(model)
+    }
 }
 
 impl TreeModel {
@@ -190,6 +210,23 @@ impl TreeModel {
             }
         }
         gains
+    }
+
+    pub(crate) fn feed(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(&(self.width as u64).to_le_bytes());
+        hasher.update(&self.base.to_le_bytes());
+        for tree in &self.trees {
+            hasher.update(&(tree.nodes() as u64).to_le_bytes());
+            for node in 0..tree.nodes() {
+                for number in [tree.feature[node], tree.left[node], tree.right[node]] {
+                    hasher.update(&number.to_le_bytes());
+                }
+                for number in [tree.threshold[node], tree.cover[node], tree.gain[node]] {
+                    hasher.update(&number.to_le_bytes());
+                }
+                hasher.update(&[u8::from(tree.default_left[node])]);
+            }
+        }
     }
 
     /// Whether every index is in range, every tree is one (no cycle, no orphan, at most 64 deep),

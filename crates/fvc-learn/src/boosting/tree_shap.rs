@@ -33,7 +33,14 @@ pub(super) fn add_contributions(tree: &Tree, row: &[f64], values: &mut [f64]) ->
         let (left_share, right_share) = shares(tree, node);
         expected[node] = left_share * expected[left] + right_share * expected[right];
     }
-    descend(tree, row, 0, Vec::new(), Step { feature: None, zero: 1.0, one: 1.0, weight: 0.0 }, values);
+    descend(
+        tree,
+        row,
+        0,
+        Vec::new(),
+        Step { feature: None, zero: 1.0, one: 1.0, weight: 0.0 },
+        values,
+    );
     expected[0]
 }
 

@@ -93,7 +93,10 @@ impl TreeModel {
     /// anything that [`TreeModel::check`] refuses.
     pub fn from_xgboost_json(bytes: &[u8]) -> Result<Self, LearnError> {
         if bytes.len() > MAX_BYTES {
-            return Err(refused(format!("at most {MAX_BYTES} bytes"), format!("{} bytes", bytes.len())));
+            return Err(refused(
+                format!("at most {MAX_BYTES} bytes"),
+                format!("{} bytes", bytes.len()),
+            ));
         }
         let file: File = serde_json::from_slice(bytes)
             .map_err(|error| refused("a model of XGBoost as JSON", error))?;
@@ -112,13 +115,18 @@ impl TreeModel {
             .parse()
             .ok()
             .filter(|width| (1..=MAX_WIDTH).contains(width))
-            .ok_or_else(|| refused(format!("1 to {MAX_WIDTH} inputs"), &learner_model_param.num_feature))?;
+            .ok_or_else(|| {
+                refused(format!("1 to {MAX_WIDTH} inputs"), &learner_model_param.num_feature)
+            })?;
         let Model { tree_info, trees } = gradient_booster.model;
         if trees.len() > MAX_TREES {
             return Err(refused(format!("at most {MAX_TREES} trees"), trees.len()));
         }
         if tree_info.len() != trees.len() || tree_info.iter().any(|&class| class != 0) {
-            return Err(refused("every tree for one output", format!("{} entries", tree_info.len())));
+            return Err(refused(
+                "every tree for one output",
+                format!("{} entries", tree_info.len()),
+            ));
         }
         let model = Self {
             width,
@@ -140,7 +148,9 @@ fn base_margin(text: &str) -> Result<f32, LearnError> {
         .parse()
         .ok()
         .filter(|probability: &f32| *probability > 0.0 && *probability < 1.0)
-        .ok_or_else(|| refused("one base_score above 0 and below 1", text.chars().take(80).collect::<String>()))?;
+        .ok_or_else(|| {
+            refused("one base_score above 0 and below 1", text.chars().take(80).collect::<String>())
+        })?;
     let odds = 1.0_f32 / probability - 1.0;
     Ok((-f64::from(odds).ln()) as f32)
 }
@@ -164,16 +174,18 @@ fn read_tree(stored: &StoredTree) -> Result<Tree, LearnError> {
         return Err(refused("numerical splits", "a categorical one"));
     }
     let mut tree = Tree::default();
+    let mut seen = vec![false; nodes];
     // (node, depth, where to write the own number); children are looked at in order.
     let mut open: Vec<(usize, usize, Option<(usize, bool)>)> = vec![(0, 0, None)];
     while let Some((node, depth, parent)) = open.pop() {
         let own = tree.nodes();
-        if own >= nodes || depth > MAX_DEPTH {
+        if seen[node] || depth > MAX_DEPTH {
             return Err(refused(
-                format!("a tree of {nodes} nodes and a depth of at most {MAX_DEPTH}"),
-                "a node that is reached twice, or a deeper tree",
+                format!("every node reached once, at a depth of at most {MAX_DEPTH}"),
+                format!("node {node} again or deeper"),
             ));
         }
+        seen[node] = true;
         let number = own as u32;
         match parent {
             Some((parent, true)) => tree.left[parent] = number,

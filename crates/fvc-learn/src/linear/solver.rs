@@ -43,9 +43,7 @@ impl Problem<'_> {
     /// `X b + b0`, one value a row. `point` holds the coefficients, then the intercept.
     fn margins(&self, point: &[f64]) -> Vec<f64> {
         self.rows()
-            .map(|row| {
-                row.iter().zip(point).map(|(x, b)| x * b).sum::<f64>() + point[self.width]
-            })
+            .map(|row| row.iter().zip(point).map(|(x, b)| x * b).sum::<f64>() + point[self.width])
             .collect()
     }
 
@@ -80,7 +78,9 @@ impl Problem<'_> {
             for (at, &x) in row.iter().enumerate() {
                 gradient[at] += slope * x;
                 let scaled = curvature * x;
-                for (entry, &y) in hessian[at * size + at..at * size + self.width].iter_mut().zip(&row[at..]) {
+                for (entry, &y) in
+                    hessian[at * size + at..at * size + self.width].iter_mut().zip(&row[at..])
+                {
                     *entry += scaled * y;
                 }
                 hessian[at * size + self.width] += scaled;
@@ -135,25 +135,42 @@ impl Problem<'_> {
             let step = if self.penalty.l1 == 0.0 {
                 self.newton_step(&point, &gradient, hessian)
             } else {
-                self.proximal_step(&point, &gradient, &hessian, (0.1 * violation).min(violation * violation).max(0.1 * tolerance))
+                self.proximal_step(
+                    &point,
+                    &gradient,
+                    &hessian,
+                    (0.1 * violation).min(violation * violation).max(0.1 * tolerance),
+                )
             };
             let along = self.margins(&step);
-            let full: Vec<f64> = point.iter().zip(&step).map(|(value, move_by)| value + move_by).collect();
+            let full: Vec<f64> =
+                point.iter().zip(&step).map(|(value, move_by)| value + move_by).collect();
             // What the step promises: the slope of the smooth loss along it and the whole change
             // of the penalty (Lee, Sun and Saunders 2014, eq. 2.11).
-            let promised = gradient.iter().zip(&step).map(|(slope, move_by)| slope * move_by).sum::<f64>()
-                + self.penalty_of(&full)
-                - self.penalty_of(&point);
+            let promised =
+                gradient.iter().zip(&step).map(|(slope, move_by)| slope * move_by).sum::<f64>()
+                    + self.penalty_of(&full)
+                    - self.penalty_of(&point);
             let mut length = 1.0;
             let mut taken = None;
             for _ in 0..MAX_HALVINGS {
-                let tried: Vec<f64> =
-                    point.iter().zip(&step).map(|(value, move_by)| value + length * move_by).collect();
-                let tried_margins: Vec<f64> =
-                    margins.iter().zip(&along).map(|(margin, move_by)| margin + length * move_by).collect();
+                let tried: Vec<f64> = point
+                    .iter()
+                    .zip(&step)
+                    .map(|(value, move_by)| value + length * move_by)
+                    .collect();
+                let tried_margins: Vec<f64> = margins
+                    .iter()
+                    .zip(&along)
+                    .map(|(margin, move_by)| margin + length * move_by)
+                    .collect();
                 let value = self.loss(&tried_margins) + self.penalty_of(&tried);
                 // The last steps are lost in the rounding of the objective: equal is good enough.
-                if value <= objective + ARMIJO * length * promised.min(0.0) + 4.0 * f64::EPSILON * objective.abs() {
+                if value
+                    <= objective
+                        + ARMIJO * length * promised.min(0.0)
+                        + 4.0 * f64::EPSILON * objective.abs()
+                {
                     taken = Some((tried, value));
                     break;
                 }
@@ -169,7 +186,13 @@ impl Problem<'_> {
         }
         let intercept = point[self.width];
         point.truncate(self.width);
-        Solution { intercept, coefficients: point, iterations, gradient: violation, converged: violation <= tolerance }
+        Solution {
+            intercept,
+            coefficients: point,
+            iterations,
+            gradient: violation,
+            converged: violation <= tolerance,
+        }
     }
 
     /// The Newton step of the smooth objective: `-(H + l2 I)^-1 (g + l2 b)`.
@@ -258,8 +281,12 @@ fn solve_positive(matrix: &[f64], size: usize, ridge: f64, right: &[f64]) -> Opt
     let mut lower = vec![0.0; size * size];
     for row in 0..size {
         for column in 0..=row {
-            let (above, below) = (&lower[column * size..column * size + column], &lower[row * size..row * size + column]);
-            let mut value = matrix[row * size + column] - above.iter().zip(below).map(|(a, b)| a * b).sum::<f64>();
+            let (above, below) = (
+                &lower[column * size..column * size + column],
+                &lower[row * size..row * size + column],
+            );
+            let mut value = matrix[row * size + column]
+                - above.iter().zip(below).map(|(a, b)| a * b).sum::<f64>();
             if row == column {
                 value += ridge;
                 // Below this a pivot is rounding of what was subtracted.
