@@ -1,0 +1,46 @@
+//! What all kinds need of frames.
+
+use fvc_media::{Frame, Window};
+
+use crate::AugmentError;
+
+/// Width and height that all frames share.
+pub(crate) fn common_size(
+    kind: &'static str,
+    frames: &[Frame],
+) -> Result<(usize, usize), AugmentError> {
+    let refuse = |expected: String, found: String| AugmentError::Frames { kind, expected, found };
+    let first =
+        frames.first().ok_or_else(|| refuse("at least one".to_owned(), "none".to_owned()))?;
+    let size = |frame: &Frame| format!("{}x{}", frame.width(), frame.height());
+    for (at, frame) in frames.iter().enumerate() {
+        if (frame.width(), frame.height()) != (first.width(), first.height()) {
+            return Err(refuse(
+                format!("all of {}", size(first)),
+                format!("{} at {at}", size(frame)),
+            ));
+        }
+    }
+    Ok((first.width() as usize, first.height() as usize))
+}
+
+/// The window with every sample (byte of a pixel) replaced by its entry in the table.
+pub(crate) fn map_levels(window: &Window, table: &[u8; 256]) -> Window {
+    let mut mapped = window.clone();
+    for frame in &mut mapped.frames {
+        for level in frame.data_mut() {
+            *level = table[usize::from(*level)];
+        }
+    }
+    mapped
+}
+
+/// The table of a straight line: `anchor + factor * (level - anchor)`, rounded to the nearest
+/// level (halves up) and kept within 0 to 255.
+pub(crate) fn blend_table(anchor: f64, factor: f64) -> [u8; 256] {
+    std::array::from_fn(|level| {
+        // At factor 1 this is the level itself, with no rounding on the way.
+        let moved = level as f64 + (factor - 1.0) * (level as f64 - anchor);
+        (moved + 0.5).floor().clamp(0.0, 255.0) as u8
+    })
+}

@@ -1,0 +1,126 @@
+//! [`Kind`]: the registry of augmentations.
+//!
+//! To add one: a file that holds its [`Recipe`], a `mod` line in `lib.rs` and one line in the
+//! registry below. Drawing, recording, replaying, checking and listing follow from the recipe's
+//! parameter table.
+
+use std::fmt;
+use std::str::FromStr;
+
+use fvc_media::{DecodeCounters, Rational, Window};
+use serde::{Deserialize, Serialize};
+
+use crate::parameter::{self, Values};
+use crate::{
+    AugmentError, Parameter, brightness, contrast, flip, gaussian_noise, h264_transcode, rotation,
+};
+
+/// What an augmentation is: its file holds one of these.
+pub(crate) struct Recipe {
+    /// Its name in records and on the command line.
+    pub(crate) name: &'static str,
+    /// One line about it.
+    pub(crate) about: &'static str,
+    /// What is drawn once a clip.
+    pub(crate) parameters: &'static [Parameter],
+    /// Makes the variant of one window; keeps number, order, size, index and time of the frames.
+    pub(crate) apply: fn(&Occasion<'_>, &Window) -> Result<Window, AugmentError>,
+}
+
+/// What a recipe may use beside the frames.
+pub(crate) struct Occasion<'a> {
+    kind: &'static str,
+    values: &'a Values,
+    pub(crate) seed: u64,
+    pub(crate) frame_rate: Rational,
+    pub(crate) counters: &'a DecodeCounters,
+}
+
+impl<'a> Occasion<'a> {
+    pub(crate) fn new(
+        kind: Kind,
+        values: &'a Values,
+        seed: u64,
+        frame_rate: Rational,
+        counters: &'a DecodeCounters,
+    ) -> Self {
+        Self { kind: kind.name(), values, seed, frame_rate, counters }
+    }
+
+    /// A parameter of the recipe's table.
+    pub(crate) fn value(&self, name: &'static str) -> Result<f64, AugmentError> {
+        parameter::value(self.kind, self.values, name)
+    }
+}
+
+macro_rules! registry {
+    ($($kind:ident = $recipe:path, $about:literal;)+) => {
+        /// A kind of augmentation. Written by its name, such as `gaussian_noise`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Kind {
+            $(#[doc = $about] $kind,)+
+        }
+
+        impl Kind {
+            /// All kinds, in the order of the registry.
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind),+];
+
+            pub(crate) fn recipe(self) -> &'static Recipe {
+                match self {
+                    $(Kind::$kind => &$recipe,)+
+                }
+            }
+        }
+    };
+}
+
+registry! {
+    Rotation = rotation::RECIPE, "Turned about its centre.";
+    Flip = flip::RECIPE, "Mirrored left to right.";
+    Brightness = brightness::RECIPE, "Brighter or darker.";
+    Contrast = contrast::RECIPE, "More or less contrast.";
+    GaussianNoise = gaussian_noise::RECIPE, "With normal noise.";
+    H264Transcode = h264_transcode::RECIPE, "Encoded as H.264 and decoded again.";
+}
+
+impl Kind {
+    /// Its name in records and on the command line.
+    pub fn name(self) -> &'static str {
+        self.recipe().name
+    }
+
+    /// One line about it.
+    pub fn about(self) -> &'static str {
+        self.recipe().about
+    }
+
+    /// What is drawn once a clip, with ranges.
+    pub fn parameters(self) -> &'static [Parameter] {
+        self.recipe().parameters
+    }
+
+    pub(crate) fn names() -> String {
+        Self::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = AugmentError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == text).ok_or_else(|| {
+            AugmentError::UnknownKind {
+                what: "augmentation",
+                expected: Self::names(),
+                found: text.to_owned(),
+            }
+        })
+    }
+}
