@@ -15,20 +15,20 @@ const CARRY: usize = 128;
 
 /// `s(x)`, the sum of the orthonormal DCT-II basis functions at position x.
 const BASIS_SUM: [f64; SIDE] = [
-    2.6418459874954885,
-    -0.7205861616413063,
-    0.5712704935406212,
-    -0.20107249080372036,
-    0.3087230883004384,
-    -0.030074393394423693,
-    0.17939006149510983,
-    0.07893053975398229,
+    2.641_845_987_495_488_5,
+    -0.720_586_161_641_306_3,
+    0.571_270_493_540_621_2,
+    -0.201_072_490_803_720_36,
+    0.308_723_088_300_438_4,
+    -0.030_074_393_394_423_693,
+    0.179_390_061_495_109_83,
+    0.078_930_539_753_982_29,
 ];
 
 /// Sums over the blocks of a frame, padded right and below by repeating its edge.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
-    blocks: u64,
+    count: u64,
     /// Pixel sums by position in the block, row by row.
     positions: [[u64; SIDE]; SIDE],
     pixel_squares: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Forgets the sums and takes on a width.
     pub(crate) fn start(&mut self, width: usize) {
-        self.blocks = 0;
+        self.count = 0;
         self.positions = [[0; SIDE]; SIDE];
         self.pixel_squares = 0;
         self.block_sums = 0;
@@ -85,7 +85,7 @@ impl Blocks {
             // 64 · 255 fits the 16 bits of a column sum.
             let sum = block.iter().fold(0_u16, |sum, &column| sum.wrapping_add(column));
             let sum = u64::from(sum);
-            self.blocks += 1;
+            self.count += 1;
             self.block_sums += sum;
             self.block_squares += u128::from(sum * sum);
             *block = [0; SIDE];
@@ -96,7 +96,7 @@ impl Blocks {
     /// The block sums: DC = an eighth of each.
     pub(crate) fn sums(&self) -> Moments {
         Moments {
-            count: self.blocks,
+            count: self.count,
             sum: i128::from(self.block_sums),
             squares: self.block_squares as i128,
         }
@@ -113,7 +113,7 @@ impl Blocks {
                 sum += (row_weight * weight - 0.125) * (pixels as i64 - base) as f64;
             }
         }
-        sum / (63.0 * self.blocks as f64)
+        sum / (63.0 * self.count as f64)
     }
 
     /// Population standard deviation of the 63 AC coefficients over all blocks.
@@ -126,7 +126,7 @@ impl Blocks {
     /// Mean square of the 63 AC coefficients over all blocks.
     pub(crate) fn ac_energy(&self) -> f64 {
         let numerator = 64 * u128::from(self.pixel_squares) - self.block_squares;
-        numerator as f64 / (64.0 * 63.0 * self.blocks as f64)
+        numerator as f64 / (64.0 * 63.0 * self.count as f64)
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Canny`]: edge pixels, equal to OpenCV's `Canny(grey, 50, 150)`.
+//! [`Canny`]: edge pixels, equal to `OpenCV`'s `Canny(grey, 50, 150)`.
 
 use crate::plane::Plane;
 
@@ -14,7 +14,7 @@ const CANDIDATE: u8 = 1;
 const EDGE: u8 = 2;
 
 /// Scratch of the edge detector: J. Canny, "A computational approach to edge detection", 1986,
-/// in OpenCV's integer form (aperture 3, L1 gradient, edges repeated outwards).
+/// in `OpenCV`'s integer form (aperture 3, L1 gradient, edges repeated outwards).
 #[derive(Debug, Default)]
 pub(crate) struct Canny {
     /// Above + 2 · here + below, and below − above, with one repeated pixel each side.

@@ -14,11 +14,6 @@ impl Moments {
         self.sum as f64 / self.count as f64
     }
 
-    /// Mean square; NaN of nothing.
-    pub(crate) fn mean_square(self) -> f64 {
-        self.squares as f64 / self.count as f64
-    }
-
     /// Population variance, from the exact numerator `n Σx² − (Σx)²`; NaN of nothing.
     pub(crate) fn variance(self) -> f64 {
         let count = i128::from(self.count);

@@ -52,7 +52,7 @@ impl Plane {
 
     /// Fills row `y` from `3 * width` bytes of packed RGB.
     ///
-    /// `(9798 R + 19235 G + 3735 B + 16384) >> 15`: OpenCV's fixed-point form of
+    /// `(9798 R + 19235 G + 3735 B + 16384) >> 15`: `OpenCV`'s fixed-point form of
     /// 0.299 R + 0.587 G + 0.114 B, equal to it for every one of the 2^24 colours.
     pub(crate) fn fill_row(&mut self, y: usize, rgb: &[u8]) {
         let row = &mut self.data[y * self.stride..(y + 1) * self.stride];

@@ -59,7 +59,7 @@ const DCT_DC_STD: FeatureSpec = FeatureSpec {
 const DCT_AC_MEAN: FeatureSpec = FeatureSpec {
     name: "dct_ac_mean",
     unit: GREY_UNIT,
-    range: "−256 to 256",
+    range: "−52 to 52",
     family: Family::Frequency,
     definition: "Mean of the 63 signed AC coefficients over all blocks. The earlier system counted each \
         zeroed DC as a 64th coefficient: its value is 63/64 of this",
