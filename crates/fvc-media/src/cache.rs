@@ -353,9 +353,7 @@ impl MediaCache {
             )
             .and_then(|mut statement| {
                 statement
-                    .query_row(params![id.as_bytes(), policy], |row| {
-                        Ok((row.get(0)?, row.get(1)?))
-                    })
+                    .query_row(params![id.as_bytes(), policy], |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()
             })
             .map_err(|source| self.trouble("reading a sampling", source))?;
@@ -394,13 +392,14 @@ impl MediaCache {
                  (SELECT count(*) FROM sampling)",
                 params![DECODED_RANK],
                 |row| {
+                    let count = |at: usize| row.get(at).map(i64::cast_unsigned);
                     Ok(CacheStats {
                         version: VERSION,
-                        identities: row.get::<_, i64>(0)?.unsigned_abs(),
-                        records: row.get::<_, i64>(1)?.unsigned_abs(),
-                        decoded: row.get::<_, i64>(2)?.unsigned_abs(),
-                        failures: row.get::<_, i64>(3)?.unsigned_abs(),
-                        samplings: row.get::<_, i64>(4)?.unsigned_abs(),
+                        identities: count(0)?,
+                        records: count(1)?,
+                        decoded: count(2)?,
+                        failures: count(3)?,
+                        samplings: count(4)?,
                         bytes: 0,
                     })
                 },
@@ -546,7 +545,9 @@ impl MediaCache {
     #[allow(clippy::unused_self)] // belongs beside `prepare`
     fn make_tables(&self, connection: &Connection) -> rusqlite::Result<()> {
         let old: Vec<String> = connection
-            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
+            .prepare(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+            )?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         for table in old {
@@ -583,8 +584,9 @@ impl MediaCache {
     fn switch_to_wal(&self, connection: &Connection) -> Result<(), CacheError> {
         let start = Instant::now();
         loop {
-            let switched = connection
-                .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+            let switched = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
+                row.get::<_, String>(0)
+            });
             match switched {
                 Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
                 Ok(mode) => {
@@ -644,12 +646,16 @@ impl MediaCache {
         }
     }
 
-    fn identity_of(&self, key: &FileKey, id: &[u8], checked: &[u8]) -> Result<ContentId, CacheError> {
+    fn identity_of(
+        &self,
+        key: &FileKey,
+        id: &[u8],
+        checked: &[u8],
+    ) -> Result<ContentId, CacheError> {
         let damaged = |found| {
             self.damaged("identity", key.path().display(), "the content id that was written", found)
         };
-        let id: [u8; 32] =
-            id.try_into().map_err(|_| damaged(format!("{} bytes", id.len())))?;
+        let id: [u8; 32] = id.try_into().map_err(|_| damaged(format!("{} bytes", id.len())))?;
         if check_identity(key, &id) != checked {
             return Err(damaged("another hash".to_owned()));
         }
@@ -710,8 +716,9 @@ impl MediaCache {
         let connection = self.lock();
         let mut stale = Vec::new();
         (|| -> rusqlite::Result<()> {
-            let mut statement = connection
-                .prepare("SELECT path, bytes, modified, inode, content_id, checked FROM identity")?;
+            let mut statement = connection.prepare(
+                "SELECT path, bytes, modified, inode, content_id, checked FROM identity",
+            )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let path: Vec<u8> = row.get(0)?;
@@ -742,12 +749,13 @@ impl MediaCache {
         let connection = self.lock();
         let mut damaged = Vec::new();
         (|| -> rusqlite::Result<()> {
-            let mut note = |table, id: Vec<u8>, checked: Vec<u8>, sound: &dyn Fn(&ContentId) -> bool| {
-                let known = <[u8; 32]>::try_from(id.as_slice()).map(ContentId::from_bytes);
-                if !known.is_ok_and(|id| sound(&id)) {
-                    damaged.push((table, id, checked));
-                }
-            };
+            let mut note =
+                |table, id: Vec<u8>, checked: Vec<u8>, sound: &dyn Fn(&ContentId) -> bool| {
+                    let known = <[u8; 32]>::try_from(id.as_slice()).map(ContentId::from_bytes);
+                    if !known.is_ok_and(|id| sound(&id)) {
+                        damaged.push((table, id, checked));
+                    }
+                };
             let mut statement = connection
                 .prepare("SELECT content_id, checked, rank, facts, frames, verdict FROM record")?;
             let mut rows = statement.query([])?;

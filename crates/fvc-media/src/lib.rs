@@ -15,7 +15,6 @@ mod clip;
 mod content_id;
 #[cfg(feature = "ffmpeg")]
 mod convert;
-#[cfg(feature = "ffmpeg")]
 mod counters;
 #[cfg(feature = "ffmpeg")]
 mod decode;
@@ -48,7 +47,6 @@ pub use cache::{CacheError, CacheStats, CachedFailure, FailedDuring, MediaCache,
 pub use child::child_main_if_requested;
 pub use clip::{ClipReport, DecodeVerdict, PartialPolicy, ReadMode};
 pub use content_id::{ContentId, ContentIdError};
-#[cfg(feature = "ffmpeg")]
 pub use counters::DecodeCounters;
 #[cfg(feature = "ffmpeg")]
 pub use encode::{

@@ -97,19 +97,19 @@ impl Muxer {
                 ffi::AVColorRange::AVCOL_RANGE_MPEG
             };
             codec.chroma_sample_location = ffi::AVChromaLocation::AVCHROMA_LOC_LEFT;
-            (codec.colorspace, codec.color_primaries, codec.color_trc) =
-                match settings.color.matrix {
-                    ColorMatrix::Bt709 => (
-                        ffi::AVColorSpace::AVCOL_SPC_BT709,
-                        ffi::AVColorPrimaries::AVCOL_PRI_BT709,
-                        ffi::AVColorTransferCharacteristic::AVCOL_TRC_BT709,
-                    ),
-                    ColorMatrix::Bt601 => (
-                        ffi::AVColorSpace::AVCOL_SPC_SMPTE170M,
-                        ffi::AVColorPrimaries::AVCOL_PRI_SMPTE170M,
-                        ffi::AVColorTransferCharacteristic::AVCOL_TRC_SMPTE170M,
-                    ),
-                };
+            (codec.colorspace, codec.color_primaries, codec.color_trc) = match settings.color.matrix
+            {
+                ColorMatrix::Bt709 => (
+                    ffi::AVColorSpace::AVCOL_SPC_BT709,
+                    ffi::AVColorPrimaries::AVCOL_PRI_BT709,
+                    ffi::AVColorTransferCharacteristic::AVCOL_TRC_BT709,
+                ),
+                ColorMatrix::Bt601 => (
+                    ffi::AVColorSpace::AVCOL_SPC_SMPTE170M,
+                    ffi::AVColorPrimaries::AVCOL_PRI_SMPTE170M,
+                    ffi::AVColorTransferCharacteristic::AVCOL_TRC_SMPTE170M,
+                ),
+            };
             if let Some(gop) = settings.gop {
                 codec.gop_size = gop as i32;
             }
@@ -118,8 +118,7 @@ impl Muxer {
             }
             // One thread: x264 decides otherwise with another number of them.
             codec.thread_count = 1;
-            codec.flags |=
-                (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32;
+            codec.flags |= (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32;
             let preset = text(&settings.preset)?;
             let crf = text(&settings.crf.to_string())?;
             for (name, value) in [
@@ -128,14 +127,10 @@ impl Muxer {
                 // The same decisions whatever vector instructions the machine has.
                 (c"x264-params", c"cpu-independent=1"),
             ] {
-                let code =
-                    ffi::av_opt_set(codec.priv_data, name.as_ptr(), value.as_ptr(), 0);
+                let code = ffi::av_opt_set(codec.priv_data, name.as_ptr(), value.as_ptr(), 0);
                 check("setting an option of x264", code)?;
             }
-            check(
-                "opening x264",
-                ffi::avcodec_open2(self.codec, encoder, ptr::null_mut()),
-            )?;
+            check("opening x264", ffi::avcodec_open2(self.codec, encoder, ptr::null_mut()))?;
             let frame = &mut *self.frame;
             frame.width = width as i32;
             frame.height = height as i32;

@@ -55,11 +55,8 @@ impl ToPlanes {
             ColorMatrix::Bt601 => (0.299, 0.114),
         };
         let kg = 1.0 - kr - kb;
-        let (luma, chroma, black) = if color.full_range {
-            (1.0, 1.0, 0)
-        } else {
-            (219.0 / 255.0, 224.0 / 255.0, 16)
-        };
+        let (luma, chroma, black) =
+            if color.full_range { (1.0, 1.0, 0) } else { (219.0 / 255.0, 224.0 / 255.0, 16) };
         let (to_blue, to_red) = (0.5 / (1.0 - kb), 0.5 / (1.0 - kr));
         Self {
             luma: Weights::of([kr, kg, kb], luma, black),
