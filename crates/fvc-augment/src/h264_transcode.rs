@@ -3,7 +3,7 @@
 //! Each window is a stream of its own with the one setting of the clip. Odd sides are padded to
 //! even ones by repeating the last column or row, and cut again after the decode: the size stays.
 
-use fvc_media::{EncodeSettings, Frame, PRESETS, Window, encode_h264};
+use fvc_media::{EncodeSettings, Frame, PRESETS, Window, decode_own, encode_h264};
 
 use crate::kind::{Occasion, Recipe};
 use crate::{AugmentError, Parameter};
@@ -88,17 +88,4 @@ fn pad_to_even(frame: &Frame) -> Result<Frame, AugmentError> {
         data.extend_from_within(data.len() - 3 * wide as usize..);
     }
     Ok(Frame::new(wide, high, data, frame.index, frame.time)?)
-}
-
-// Until the decoder of our own bytes is there.
-fn decode_own(
-    _mp4: &[u8],
-    _counters: &fvc_media::DecodeCounters,
-) -> Result<Vec<Frame>, fvc_media::MediaError> {
-    Err(fvc_media::MediaError::new(
-        std::path::Path::new("(memory)"),
-        fvc_media::Reason::DecoderUnavailable,
-        "a decoder of our own bytes",
-        "none",
-    ))
 }

@@ -1,4 +1,31 @@
-//! Under construction.
+//! The clip store: scaled frames on disk, read by position; no FFmpeg in it.
+//!
+//! [`scale_frame`] brings a picture to a named size ([`SizeSpec`]); a [`ClipWriter`] takes windows of
+//! such frames; a [`ClipReader`] gives them back. [`write_atomically`] writes any file whole or not at
+//! all.
+//!
+//! ```
+//! use fvc_clips::{ClipStore, SizeSpec, scale_frame};
+//! use fvc_media::{ContentId, Frame};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let store = ClipStore::open(folder.path())?;
+//! let (id, size) = (ContentId::of_bytes(b"clip"), SizeSpec::max_side(32));
+//! let frame = Frame::new(64, 48, vec![128; 64 * 48 * 3], 0, 0.0)?;
+//! let mut writer = store.writer(&id, 0, size)?;
+//! writer.push_window(&[scale_frame(&frame, size)?])?;
+//! let entry = writer.finish()?;
+//! store.verify(&entry)?;
+//! assert_eq!(store.read(&id, 0, size)?.header().height, 24);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod atomic;
+mod error;
+mod size;
+mod store;
+
 pub use atomic::write_atomically;
+pub use error::ClipStoreError;
+pub use size::{SizeSpec, scale_frame};
+pub use store::{ClipEntry, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION};

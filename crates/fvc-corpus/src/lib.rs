@@ -1,20 +1,53 @@
 //! Which videos, labels, groups and splits there are.
 //!
-//! Under construction.
+//! - [`gather`] reads folders and tables into [`Candidate`]s; [`Index::build`] joins them by content
+//!   id into [`Source`]s with groups ([`GroupTable`]).
+//! - [`Examples::join`] ties feature rows to labels and groups; a [`Split`] deals groups to folds
+//!   and a sealed part, and is the only maker of [`TrainView`] and [`EvalView`].
+//! - What goes wrong is a [`Failure`]; what was done is a [`Manifest`] whose counts add up; openings
+//!   of the sealed part stand in the [`Ledger`]; a run keeps its records in a [`RunFolder`].
+//!
+//! ```
+//! use fvc_corpus::{GroupEvidence, GroupTable};
+//! use fvc_media::ContentId;
+//!
+//! let source = |bytes: &[u8], group: &str| GroupEvidence {
+//!     content_id: ContentId::of_bytes(bytes),
+//!     declared: vec![group.to_owned()],
+//! };
+//! let groups = GroupTable::build(&[source(b"a", "f1"), source(b"b", "f1"), source(b"c", "r2")]);
+//! assert_eq!(groups.group_count(), 2);
+//! ```
 
+mod candidate;
+mod error;
 mod examples;
+mod failure;
 mod groups;
+mod index;
 mod label;
+mod ledger;
+mod manifest;
+mod run_folder;
 mod sealed_opening;
 mod split;
+mod table;
 mod view;
 
+pub use candidate::{Candidate, Gathered, gather};
+pub use error::CorpusError;
 pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
+pub use failure::{Failure, FailureTable};
 pub use fvc_clips::write_atomically;
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};
+pub use index::{Index, Source, read_split_table};
 pub use label::{Label, LabelError};
+pub use ledger::Ledger;
+pub use manifest::{DecodeCounts, Manifest};
+pub use run_folder::RunFolder;
 pub use sealed_opening::SealedOpening;
 pub use split::{Part, SPLIT_VERSION, Split, SplitConfig, SplitError};
+pub use table::{PredictionRow, read_feature_matrix, write_feature_matrix, write_predictions};
 pub use view::{
     EvalRow, EvalView, FitScope, LeakError, Prediction, Predictions, TrainRow, TrainView,
 };

@@ -1,6 +1,8 @@
 //! [`LearnError`]: why something could not be fitted, scored or read back.
 
-use fvc_corpus::{ExamplesError, LeakError, SplitError};
+use std::path::PathBuf;
+
+use fvc_corpus::{ExamplesError, GroupId, LeakError, SplitError};
 
 /// Why something could not be fitted, scored or read back.
 ///
@@ -130,6 +132,27 @@ pub enum LearnError {
         /// What it is.
         found: String,
     },
+    /// A score that is no probability.
+    #[error("Score of a source of group {group}: expected a probability, found {found}")]
+    Score {
+        /// The group.
+        group: GroupId,
+        /// The score.
+        found: f64,
+    },
+    /// A model file that cannot be written or read, or is not as it was written.
+    #[error("Model file {}: expected {expected}, found {found}", path.display())]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// Somebody asked to stop.
+    #[error("Stopped on request")]
+    Cancelled,
     /// The groups cannot be split as asked.
     #[error(transparent)]
     Split(#[from] SplitError),

@@ -178,7 +178,7 @@ impl ModelKind {
                 collinearity: Collinearity::default(),
             },
             Self::Xgboost => PreprocessorConfig {
-                impute: false,
+                impute: true,
                 scale: false,
                 collinearity: Collinearity { vif: None, ..Collinearity::default() },
             },

@@ -2,12 +2,24 @@
 //!
 //! Plain types, always there: [`ContentId`], [`Rational`], [`Frame`], [`Window`], [`Facts`],
 //! [`FrameIndex`], [`Sampling`], [`Limits`], [`MediaError`].
+//!
+//! With the feature `ffmpeg`: [`Reader`] gives facts and frames of hostile files through a decoder
+//! child ([`child_main_if_requested`]), [`MediaCache`] remembers what was found, [`encode_h264`] and
+//! [`Encoder`] write H.264, [`decode_own`] reads that back, [`DecodeCounters`] counts.
 
 #[cfg(feature = "ffmpeg")]
 mod cache;
+#[cfg(feature = "ffmpeg")]
+mod child;
 mod clip;
 mod content_id;
+#[cfg(feature = "ffmpeg")]
+mod convert;
 mod counters;
+#[cfg(feature = "ffmpeg")]
+mod decode;
+#[cfg(feature = "ffmpeg")]
+mod demux;
 #[cfg(feature = "ffmpeg")]
 mod encode;
 mod error;
@@ -16,13 +28,23 @@ mod facts;
 mod file_key;
 mod frame;
 mod limits;
+#[cfg(feature = "ffmpeg")]
+mod own;
+#[cfg(feature = "ffmpeg")]
+mod picture;
+#[cfg(feature = "ffmpeg")]
+mod protocol;
 mod rational;
+#[cfg(feature = "ffmpeg")]
+mod reader;
 mod sampling;
+#[cfg(feature = "ffmpeg")]
+mod tone_map;
 
 #[cfg(feature = "ffmpeg")]
-pub use cache::{
-    CacheError, CacheStats, CachedFailure, FailedDuring, MediaCache, MediaRecord,
-};
+pub use cache::{CacheError, CacheStats, CachedFailure, FailedDuring, MediaCache, MediaRecord};
+#[cfg(feature = "ffmpeg")]
+pub use child::child_main_if_requested;
 pub use clip::{ClipReport, DecodeVerdict, PartialPolicy, ReadMode};
 pub use content_id::{ContentId, ContentIdError};
 pub use counters::DecodeCounters;
@@ -38,5 +60,9 @@ pub use facts::{
 pub use file_key::FileKey;
 pub use frame::{Frame, FrameShapeError, FrameSpan, Window};
 pub use limits::Limits;
+#[cfg(feature = "ffmpeg")]
+pub use own::decode_own;
 pub use rational::Rational;
+#[cfg(feature = "ffmpeg")]
+pub use reader::{Identity, Probe, Reader};
 pub use sampling::{ResolvedSampling, SAMPLING_VERSION, Sampling, SamplingError};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fvc_augment::{Forgery, ForgeryKind};
+use fvc_augment::{AugmentError, Forgery, ForgeryKind};
 use fvc_corpus::{Failure, FailureTable, Manifest, write_atomically};
 use fvc_media::{
     ColorTags, ContentId, EncodeSettings, Encoder, Frame, FrameSpan, Limits, MediaError,
@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::pass::media_failure;
 use crate::{PipelineError, Progress};
+
+/// How often an invisible forgery is drawn again.
+const ATTEMPTS: u32 = 16;
 
 /// What is forged, and how.
 pub struct ForgeOptions<'a> {
@@ -339,8 +342,6 @@ fn write_twins(
             .collect()
     });
     let name = format!("{stem}_{}_w{}", &content_id.to_hex()[..8], cut.number);
-    let shape = cut.frames.first().map(|frame| (frame.width(), frame.height()));
-    let Some((width, height)) = shape else { return Ok(Vec::new()) };
     let keep = options.frames as usize;
     let row = |reason: &str, found: String| {
         ClipError::Source(Box::new(Failure {
@@ -386,14 +387,7 @@ fn write_twins(
                 "a clip with one window, and only kinds that need a donor".to_owned(),
             ));
         };
-        let seed = content_id.seed(&format!(
-            "forge {} window {} twin {twin} {kind}",
-            options.seed, cut.number
-        ));
-        let forgery = Forgery::draw(kind, seed, options.frames, width, height)
-            .map_err(|error| row("forge_failed", error.to_string()))?;
-        let mut frames = forgery
-            .apply(&cut.frames, donor)
+        let (forgery, mut frames) = draw_visible(kind, content_id, cut, donor, twin, options)
             .map_err(|error| row("forge_failed", error.to_string()))?;
         if frames.len() < keep {
             return Err(row("forge_failed", format!("{} frames of {keep}", frames.len())));
@@ -416,6 +410,33 @@ fn write_twins(
         });
     }
     Ok(files)
+}
+
+/// Draws again, from another seed, where a forgery would not show (a still region copied onto
+/// itself): an unchanged clip must never be labelled fake.
+fn draw_visible(
+    kind: ForgeryKind,
+    content_id: &ContentId,
+    cut: &Cut,
+    donor: Option<&[Frame]>,
+    twin: u32,
+    options: &ForgeOptions<'_>,
+) -> Result<(Forgery, Vec<Frame>), AugmentError> {
+    let mut attempt = 0;
+    loop {
+        let seed = content_id.seed(&format!(
+            "forge {} window {} twin {twin} {kind} attempt {attempt}",
+            options.seed, cut.number
+        ));
+        let shape = cut.frames.first().map_or((0, 0), |frame| (frame.width(), frame.height()));
+        let made = Forgery::draw(kind, seed, options.frames, shape.0, shape.1)
+            .and_then(|forgery| Ok((forgery.apply(&cut.frames, donor)?, forgery)));
+        match made {
+            Ok((frames, forgery)) => return Ok((forgery, frames)),
+            Err(AugmentError::NothingChanged { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn encode(path: &Path, frames: &[Frame], rate: Rational, crf: u8) -> Result<(), String> {

@@ -63,6 +63,8 @@ pub struct StagesOutcome {
     pub manifest: Manifest,
     /// Sources that gave no result.
     pub failures: Vec<Failure>,
+    /// Where manifest and failure table stand.
+    pub folder: std::path::PathBuf,
 }
 
 /// What became of one source.
@@ -184,7 +186,7 @@ pub fn run_stages(
             ),
         });
     }
-    Ok(StagesOutcome { manifest, failures })
+    Ok(StagesOutcome { manifest, failures, folder })
 }
 
 /// Brings one source to where all that is wanted of it is there.

@@ -298,10 +298,7 @@ fn fit_all(
         environment.progress.end();
         let file = format!("{}.model.json", kind.name());
         detector.save(&folder.path().join(&file), &recipe)?;
-        write_predictions(
-            &folder.path().join(format!("{}.predictions", kind.name())),
-            validated.prediction_rows(),
-        )?;
+        write_predictions(&folder.path().join(kind.name()), validated.prediction_rows())?;
         folder.write(&format!("{}.metrics.json", kind.name()), &json(&validated)?)?;
         models.push(TrainedModel { model: kind, cross_validation: validated, file });
         detectors.push(detector);

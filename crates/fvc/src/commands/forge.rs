@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{CommandError, Context};
 use crate::arguments::ForgeArguments;
-use crate::display;
+use crate::display::{self, Table};
 use crate::exit_code::Ending;
 
 pub(super) fn run(
@@ -15,7 +15,7 @@ pub(super) fn run(
     arguments: &ForgeArguments,
 ) -> Result<Ending, CommandError> {
     if arguments.list {
-        display::print(&fvc_augment::forgery_table())?;
+        display::print(&ranges())?;
         return Ok(Ending::All);
     }
     let out = arguments.out.clone().unwrap_or_default();
@@ -50,4 +50,21 @@ pub(super) fn run(
         display::print(&display::failures(&outcome.failures, &out.join("failures.csv")))?;
     }
     Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
+}
+
+/// The kinds with their parameter ranges.
+fn ranges() -> String {
+    let mut table = Table::new(&["KIND", "PARAMETER", "FROM>", "TO>", "UNIT", "WHAT IT DOES"]);
+    for entry in fvc_augment::FORGERY_PARAMETERS {
+        let parameter = &entry.parameter;
+        table.row(vec![
+            entry.kind.to_string(),
+            parameter.name.to_owned(),
+            parameter.low.to_string(),
+            parameter.high.to_string(),
+            parameter.unit.to_owned(),
+            parameter.meaning.to_owned(),
+        ]);
+    }
+    table.render()
 }

@@ -1,0 +1,305 @@
+//! [`Index`]: the sources of a corpus, with their groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fvc_media::ContentId;
+use serde::{Deserialize, Serialize};
+
+use crate::candidate::read_split_rows;
+use crate::{
+    Candidate, CorpusError, Failure, GroupEvidence, GroupId, GroupTable, Label, Part,
+    write_atomically,
+};
+
+/// Version of the index on disk.
+const INDEX_VERSION: u32 = 1;
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// BLAKE3 of its bytes.
+    pub content_id: ContentId,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is said to be.
+    pub label: Label,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// The component of sources that share an origin.
+    pub group: GroupId,
+    /// The groups that were declared for it, under any of its paths.
+    pub declared_groups: Vec<String>,
+    /// The platform it was taken from.
+    pub platform: Option<String>,
+    /// The part of its corpus.
+    pub subset: Option<String>,
+    /// How it was manipulated.
+    pub manipulation: Option<String>,
+    /// What generated it.
+    pub generator: Option<String>,
+}
+
+/// The sources of a corpus, by content id, with their groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    sources: Vec<Source>,
+    groups: GroupTable,
+    hash: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IndexFile {
+    version: u32,
+    hash: String,
+    sources: Vec<Source>,
+}
+
+impl Index {
+    /// Joins candidates by content id: the same bytes are one source with all their declared
+    /// groups. Further paths of the same bytes fail with `duplicate_content`; bytes with two labels
+    /// fail whole, with `label_conflict`, but still tie the groups that they stand in.
+    pub fn build(identified: Vec<(Candidate, ContentId, u64)>) -> (Self, Vec<Failure>) {
+        let mut by_id: BTreeMap<ContentId, Vec<(Candidate, u64)>> = BTreeMap::new();
+        for (candidate, content_id, bytes) in identified {
+            by_id.entry(content_id).or_default().push((candidate, bytes));
+        }
+        let evidence: Vec<GroupEvidence> = by_id
+            .iter()
+            .map(|(content_id, members)| GroupEvidence {
+                content_id: *content_id,
+                declared: declared(members),
+            })
+            .collect();
+        let all_groups = GroupTable::build(&evidence);
+        let mut failures = Vec::new();
+        let mut sources = Vec::new();
+        let mut kept = BTreeMap::new();
+        for (content_id, mut members) in by_id {
+            members.sort_by(|left, right| left.0.path.cmp(&right.0.path));
+            let labels: BTreeSet<Label> = members.iter().map(|(member, _)| member.label).collect();
+            let refuse = |member: &Candidate, reason: &str, expected: &str, found: String| Failure {
+                path: member.path.clone(),
+                content_id: Some(content_id),
+                stage: "index".to_owned(),
+                reason: reason.to_owned(),
+                expected: expected.to_owned(),
+                found,
+            };
+            if labels.len() > 1 {
+                let said: Vec<String> = members
+                    .iter()
+                    .map(|(member, _)| format!("{} ({})", member.label, member.path.display()))
+                    .collect();
+                for (member, _) in &members {
+                    failures.push(refuse(
+                        member,
+                        "label_conflict",
+                        "one label for the same bytes",
+                        said.join(", "),
+                    ));
+                }
+                continue;
+            }
+            let declared_groups = declared(&members);
+            let mut members = members.into_iter();
+            let Some((first, bytes)) = members.next() else { continue };
+            for (other, _) in members {
+                failures.push(refuse(
+                    &other,
+                    "duplicate_content",
+                    "bytes of its own",
+                    format!("the same bytes as {}", first.path.display()),
+                ));
+            }
+            let Some(group) = all_groups.group(&content_id).cloned() else { continue };
+            kept.insert(content_id, group.clone());
+            sources.push(Source {
+                content_id,
+                path: first.path,
+                label: first.label,
+                bytes,
+                group,
+                declared_groups,
+                platform: first.platform,
+                subset: first.subset,
+                manipulation: first.manipulation,
+                generator: first.generator,
+            });
+        }
+        (Self::of(sources, GroupTable::from_rows(kept)), failures)
+    }
+
+    fn of(sources: Vec<Source>, groups: GroupTable) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&INDEX_VERSION.to_le_bytes());
+        for source in &sources {
+            hasher.update(source.content_id.as_bytes());
+            hasher.update(source.label.as_str().as_bytes());
+            hasher.update(source.group.as_str().as_bytes());
+            hasher.update(source.path.as_os_str().as_encoded_bytes());
+            hasher.update(b"\n");
+        }
+        let hash = hasher.finalize().to_hex().to_string();
+        Self { sources, groups, hash }
+    }
+
+    /// The sources, by content id.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The label of every source.
+    pub fn labels(&self) -> BTreeMap<ContentId, Label> {
+        self.sources.iter().map(|source| (source.content_id, source.label)).collect()
+    }
+
+    /// The groups.
+    pub fn groups(&self) -> &GroupTable {
+        &self.groups
+    }
+
+    /// One source.
+    pub fn source(&self, content_id: &ContentId) -> Option<&Source> {
+        self.sources
+            .binary_search_by_key(content_id, |source| source.content_id)
+            .ok()
+            .map(|at| &self.sources[at])
+    }
+
+    /// BLAKE3 over content ids, labels, groups and paths.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Writes `sources.json` (which is read back) and `sources.csv` (for people) into a folder.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), CorpusError> {
+        let csv_path = folder.join("sources.csv");
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CorpusError::Io { path, source }
+        };
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let csv_error = |error: csv::Error| CorpusError::Io { path: csv_path.clone(), source: error.into() };
+        writer
+            .write_record(["content_id", "path", "label", "group", "platform", "subset", "manipulation", "generator", "bytes"])
+            .map_err(csv_error)?;
+        for source in &self.sources {
+            let text = |value: &Option<String>| value.clone().unwrap_or_else(String::new);
+            writer
+                .write_record([
+                    source.content_id.to_hex(),
+                    source.path.display().to_string(),
+                    source.label.to_string(),
+                    source.group.to_string(),
+                    text(&source.platform),
+                    text(&source.subset),
+                    text(&source.manipulation),
+                    text(&source.generator),
+                    source.bytes.to_string(),
+                ])
+                .map_err(csv_error)?;
+        }
+        let bytes = writer
+            .into_inner()
+            .map_err(|error| io(&csv_path)(std::io::Error::other(error.to_string())))?;
+        write_atomically(&csv_path, &bytes).map_err(io(&csv_path))?;
+        let path = folder.join("sources.json");
+        let file = IndexFile {
+            version: INDEX_VERSION,
+            hash: self.hash.clone(),
+            sources: self.sources.clone(),
+        };
+        let bytes = serde_json::to_vec(&file).map_err(|error| io(&path)(error.into()))?;
+        write_atomically(&path, &bytes).map_err(io(&path))
+    }
+
+    /// Reads the index of a folder and checks its hash.
+    ///
+    /// # Errors
+    /// There is none, or it is not as it was written.
+    pub fn load(folder: &Path) -> Result<Self, CorpusError> {
+        let path = folder.join("sources.json");
+        let wrong = |expected: &str, found: String| CorpusError::Table {
+            path: path.clone(),
+            expected: expected.to_owned(),
+            found,
+        };
+        let bytes = fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                wrong("an index (run `fvc index` first)", "none".to_owned())
+            }
+            _ => CorpusError::Io { path: path.clone(), source: error },
+        })?;
+        let file: IndexFile = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong("an index as JSON", error.to_string()))?;
+        if file.version != INDEX_VERSION {
+            return Err(wrong(&format!("version {INDEX_VERSION}"), format!("version {}", file.version)));
+        }
+        if !file.sources.windows(2).all(|pair| pair[0].content_id < pair[1].content_id) {
+            return Err(wrong("every source once, by content id", "another order".to_owned()));
+        }
+        let rows = file.sources.iter().map(|source| (source.content_id, source.group.clone())).collect();
+        let index = Self::of(file.sources, GroupTable::from_rows(rows));
+        if index.hash != file.hash {
+            return Err(wrong(&format!("hash {}", index.hash), format!("hash {}", file.hash)));
+        }
+        Ok(index)
+    }
+}
+
+fn declared(members: &[(Candidate, u64)]) -> Vec<String> {
+    let names: BTreeSet<String> =
+        members.iter().filter_map(|(member, _)| member.group.clone()).collect();
+    names.into_iter().collect()
+}
+
+/// Reads an official split for the sources of an index: a table with path or content id, and part
+/// (`train`, `val` or `validation`: learnt from; `test` or `sealed`: sealed; `fold_N`).
+///
+/// # Errors
+/// The table cannot be read, names no such part, or names a file that is not in the index.
+pub fn read_split_table(
+    path: &Path,
+    index: &Index,
+) -> Result<BTreeMap<ContentId, Option<Part>>, CorpusError> {
+    let wrong = |expected: &str, found: String| CorpusError::Table {
+        path: path.to_owned(),
+        expected: expected.to_owned(),
+        found,
+    };
+    let mut by_path = BTreeMap::new();
+    for source in index.sources() {
+        by_path.insert(source.path.clone(), source.content_id);
+    }
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut assignment = BTreeMap::new();
+    for (who, part) in read_split_rows(path)? {
+        let content_id = match who.parse::<ContentId>() {
+            Ok(content_id) => content_id,
+            Err(_) => *by_path
+                .get(&folder.join(&who))
+                .or_else(|| by_path.get(Path::new(&who)))
+                .ok_or_else(|| wrong("a source of the index", who.clone()))?,
+        };
+        let part = match part.to_ascii_lowercase().as_str() {
+            "train" | "training" | "val" | "valid" | "validation" | "dev" => None,
+            "test" | "testing" | "sealed" => Some(Part::Sealed),
+            other => Some(
+                other
+                    .parse::<Part>()
+                    .map_err(|_| wrong("train, val, test, sealed or fold_N", part.clone()))?,
+            ),
+        };
+        if let Some(known) = assignment.insert(content_id, part)
+            && known != part
+        {
+            return Err(wrong("one part a source", format!("two for {content_id}")));
+        }
+    }
+    Ok(assignment)
+}

@@ -1,0 +1,91 @@
+//! [`Ledger`]: every opening of a sealed test, over all runs of a workspace.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::{CorpusError, SealedOpening};
+
+/// The append-only record of sealed openings: SQLite, with triggers that refuse to change or remove
+/// a row.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Ledger {
+    /// Opens the ledger, or makes it.
+    ///
+    /// # Errors
+    /// The file cannot be made or is no ledger.
+    pub fn open(path: &Path) -> Result<Self, CorpusError> {
+        let wrong = |source| CorpusError::Ledger { path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(wrong)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(wrong)?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL;
+                 CREATE TABLE IF NOT EXISTS opening (
+                     number INTEGER NOT NULL, split_hash TEXT NOT NULL, run TEXT NOT NULL,
+                     purpose TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')),
+                     PRIMARY KEY (split_hash, number));
+                 CREATE TRIGGER IF NOT EXISTS opening_no_update BEFORE UPDATE ON opening
+                     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+                 CREATE TRIGGER IF NOT EXISTS opening_no_delete BEFORE DELETE ON opening
+                     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;",
+            )
+            .map_err(wrong)?;
+        Ok(Self { path: path.to_owned(), connection })
+    }
+
+    /// Records an opening, and only then hands out the receipt that opens the sealed part.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn record_opening(
+        &self,
+        split_hash: &str,
+        run: &str,
+        purpose: &str,
+    ) -> Result<SealedOpening, CorpusError> {
+        let wrong = |source| CorpusError::Ledger { path: self.path.clone(), source };
+        let transaction = rusqlite::Transaction::new_unchecked(
+            &self.connection,
+            TransactionBehavior::Immediate,
+        )
+        .map_err(wrong)?;
+        let number: i64 = transaction
+            .query_row(
+                "SELECT coalesce(max(number), 0) + 1 FROM opening WHERE split_hash = ?1",
+                params![split_hash],
+                |row| row.get(0),
+            )
+            .map_err(wrong)?;
+        transaction
+            .execute(
+                "INSERT INTO opening (number, split_hash, run, purpose) VALUES (?1, ?2, ?3, ?4)",
+                params![number, split_hash, run, purpose],
+            )
+            .map_err(wrong)?;
+        transaction.commit().map_err(wrong)?;
+        Ok(SealedOpening::new(split_hash.to_owned(), u64::try_from(number).unwrap_or(u64::MAX)))
+    }
+
+    /// How often the sealed part of a split was opened.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn openings(&self, split_hash: &str) -> Result<u64, CorpusError> {
+        self.connection
+            .query_row(
+                "SELECT count(*) FROM opening WHERE split_hash = ?1",
+                params![split_hash],
+                |row| row.get::<_, i64>(0),
+            )
+            .map(|count| u64::try_from(count).unwrap_or(0))
+            .map_err(|source| CorpusError::Ledger { path: self.path.clone(), source })
+    }
+}

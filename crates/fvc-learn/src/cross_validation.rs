@@ -1,0 +1,569 @@
+//! [`cross_validate`]: nested selection, calibration and evaluation over outer folds of groups.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fvc_corpus::{
+    EvalView, Examples, FitScope, GroupId, Label, PredictionRow, SealedOpening, Split, SplitError,
+    TrainView,
+};
+use fvc_media::ContentId;
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::{Evaluation, Margin, evaluate, margin};
+use crate::metrics::{Metric, Scored, ScoredRows, Weighting};
+use crate::{
+    Calibration, Detector, Fitted, Grid, LearnError, ModelKind, Parameters, Preprocessor, Thresholds,
+};
+
+/// How a model is fitted and judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSettings {
+    /// Which grid is searched.
+    pub grid: Grid,
+    /// Folds of the search inside a training side; fewer where the groups do not allow it.
+    pub inner_folds: u32,
+    /// Seed of fits and of the bootstrap.
+    pub seed: u64,
+    /// The error that verdicts promise to keep to.
+    pub max_error: f64,
+    /// Draws of the bootstrap over groups.
+    pub bootstrap_draws: u32,
+    /// Parameters fixed by hand.
+    pub parameters: Parameters,
+}
+
+/// Which columns are what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnRoles {
+    /// What the model learns from.
+    pub model: Vec<String>,
+    /// What the container-only baseline learns from.
+    pub container: Vec<String>,
+    /// What the duration-only baseline learns from.
+    pub duration: Vec<String>,
+    /// What the size-only baseline learns from.
+    pub size: Vec<String>,
+}
+
+/// How far a validation is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TrainEvent {
+    /// One outer fold is done.
+    FoldFinished {
+        /// Which.
+        fold: u32,
+    },
+}
+
+/// One grid point of a search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GridPoint {
+    /// The parameters that differ from the defaults.
+    pub parameters: Parameters,
+    /// Mean log loss over the inner folds; missing when a fit failed.
+    pub log_loss: Option<f64>,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+/// A search inside one training side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
+    /// The chosen parameters.
+    pub chosen: Parameters,
+    /// Every grid point.
+    pub tried: Vec<GridPoint>,
+    /// Inner folds that the groups allowed; 0: none, defaults taken, no calibration.
+    pub inner_folds: u32,
+}
+
+/// One outer fold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldOutcome {
+    /// The fold.
+    pub fold: u32,
+    /// The search inside its training side.
+    pub selection: Selection,
+    /// Calibration fitted inside its training side.
+    pub calibration: Calibration,
+    /// Columns that the model saw.
+    pub kept_columns: Vec<String>,
+}
+
+/// One scored source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoredSource {
+    /// The outer fold in which it was scored.
+    pub fold: u32,
+    /// The source.
+    pub content_id: ContentId,
+    /// Its group.
+    pub group: GroupId,
+    /// What it is said to be.
+    pub label: Label,
+    /// Raw log odds.
+    pub margin: f64,
+    /// Calibrated probability of fake.
+    pub probability: f64,
+}
+
+/// A trivial model beside the real one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// What it learns from.
+    pub name: String,
+    /// Its scores.
+    pub evaluation: Evaluation,
+    /// Why it is no more than the majority, where it is not.
+    pub note: Option<String>,
+}
+
+/// What outer folds say of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrossValidation {
+    /// The model.
+    pub model: ModelKind,
+    /// Every outer fold.
+    pub folds: Vec<FoldOutcome>,
+    /// Every prediction.
+    pub predictions: Vec<ScoredSource>,
+    /// Scores, one row a source.
+    pub by_source: Evaluation,
+    /// Scores, each group weighing one.
+    pub by_group: Evaluation,
+    /// The trivial models.
+    pub baselines: Vec<Baseline>,
+    /// The baseline with the highest ROC-AUC within folds.
+    pub best_baseline: String,
+    /// How far the model is above that baseline, each as a gain (log loss turned around).
+    pub margins: Vec<Margin>,
+    /// Things that a reader must know.
+    pub notes: Vec<String>,
+}
+
+impl CrossValidation {
+    /// Log loss over all outer folds, one row a source; infinite where undefined.
+    pub fn log_loss(&self) -> f64 {
+        self.by_source.metrics.log_loss.unwrap_or(f64::INFINITY)
+    }
+
+    /// Every prediction as a row of a table.
+    pub fn prediction_rows(&self) -> Vec<PredictionRow> {
+        self.predictions
+            .iter()
+            .map(|row| PredictionRow {
+                fold: i64::from(row.fold),
+                content_id: row.content_id,
+                group: row.group.clone(),
+                label: row.label,
+                margin: row.margin,
+                probability: row.probability,
+            })
+            .collect()
+    }
+}
+
+/// What the sealed test said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SealedEvaluation {
+    /// Scores, one row a source.
+    pub by_source: Evaluation,
+    /// Scores, each group weighing one.
+    pub by_group: Evaluation,
+    /// Every prediction; the fold is 0.
+    pub predictions: Vec<ScoredSource>,
+    /// The trivial models, fitted on the training side.
+    pub baselines: Vec<Baseline>,
+}
+
+/// A model fitted on one side, with all that was fitted on the way.
+pub(crate) struct Chain {
+    pub(crate) preprocessor: Preprocessor,
+    pub(crate) fitted: Fitted,
+    pub(crate) calibration: Calibration,
+    pub(crate) selection: Selection,
+}
+
+impl Chain {
+    pub(crate) fn scope(&self) -> &FitScope {
+        &self.fitted.scope
+    }
+
+    pub(crate) fn margin(&self, row: &[f64]) -> f64 {
+        self.fitted.body.margin(&self.preprocessor.apply(row))
+    }
+}
+
+fn stop_if(cancel: &AtomicBool) -> Result<(), LearnError> {
+    if cancel.load(Ordering::Relaxed) { Err(LearnError::Cancelled) } else { Ok(()) }
+}
+
+/// Inner folds, fewer than asked for where the groups do not allow more; none when not even two do.
+fn inner_folds<'a>(
+    train: &TrainView<'a>,
+    folds: u32,
+    seed: u64,
+) -> Result<Vec<(TrainView<'a>, EvalView<'a>)>, LearnError> {
+    match train.inner_folds(folds, seed) {
+        Ok(inner) => Ok(inner),
+        Err(SplitError::MissingClass { largest: Some(largest), .. }) => {
+            Ok(train.inner_folds(largest, seed)?)
+        }
+        Err(SplitError::MissingClass { largest: None, .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Selection, refit and calibration inside one training side.
+pub(crate) fn fit_chain(
+    kind: ModelKind,
+    train: &TrainView<'_>,
+    settings: &TrainSettings,
+    cancel: &AtomicBool,
+) -> Result<Chain, LearnError> {
+    let inner = inner_folds(train, settings.inner_folds, settings.seed)?;
+    let mut prepared = Vec::with_capacity(inner.len());
+    for (inner_train, inner_eval) in &inner {
+        let preprocessor = Preprocessor::fit(inner_train, kind.preprocessing())?;
+        prepared.push((inner_train, inner_eval, preprocessor));
+    }
+    let mut points: Vec<Parameters> = Vec::new();
+    for mut point in kind.grid(settings.grid) {
+        point.extend(settings.parameters.clone());
+        if !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    if inner.is_empty() || points.is_empty() {
+        points = vec![settings.parameters.clone()];
+    }
+    let mut tried = Vec::with_capacity(points.len());
+    let mut best: Option<(f64, usize, Vec<(f64, Label)>)> = None;
+    for (number, point) in points.iter().enumerate() {
+        // A point out of range is the user's fault and not a result.
+        let estimator = kind.estimator(point, settings.seed)?;
+        let attempt = || -> Result<(f64, Vec<(f64, Label)>), LearnError> {
+            let mut out_of_fold = Vec::new();
+            let mut loss = 0.0;
+            for (inner_train, inner_eval, preprocessor) in &prepared {
+                stop_if(cancel)?;
+                let fitted = estimator.fit(inner_train, preprocessor)?;
+                let scored = inner_eval.score_with(&fitted.scope, |row| {
+                    fitted.body.margin(&preprocessor.apply(row))
+                })?;
+                let own: f64 = scored
+                    .rows
+                    .iter()
+                    .map(|row| {
+                        let z = row.score.clamp(-35.0, 35.0);
+                        z.max(0.0) + (-z.abs()).exp().ln_1p() - row.label.target() * z
+                    })
+                    .sum();
+                loss += own / scored.rows.len().max(1) as f64;
+                out_of_fold.extend(scored.rows.iter().map(|row| (row.score, row.label)));
+            }
+            Ok((loss / prepared.len().max(1) as f64, out_of_fold))
+        };
+        match attempt() {
+            Ok((loss, rows)) => {
+                tried.push(GridPoint {
+                    parameters: point.clone(),
+                    log_loss: (!prepared.is_empty()).then_some(loss),
+                    failure: None,
+                });
+                if best.as_ref().is_none_or(|(known, _, _)| loss < *known) {
+                    best = Some((loss, number, rows));
+                }
+            }
+            Err(LearnError::Cancelled) => return Err(LearnError::Cancelled),
+            Err(error) if points.len() == 1 => return Err(error),
+            Err(error) => tried.push(GridPoint {
+                parameters: point.clone(),
+                log_loss: None,
+                failure: Some(error.to_string()),
+            }),
+        }
+    }
+    let Some((_, number, rows)) = best else {
+        return Err(LearnError::Nothing { model: kind.name(), expected: "grid points that fit" });
+    };
+    stop_if(cancel)?;
+    let chosen = points[number].clone();
+    let preprocessor = Preprocessor::fit(train, kind.preprocessing())?;
+    let fitted = kind.estimator(&chosen, settings.seed)?.fit(train, &preprocessor)?;
+    let calibration =
+        if inner.is_empty() { Calibration::IDENTITY } else { Calibration::fit(&rows) };
+    let selection = Selection { chosen, tried, inner_folds: inner.len() as u32 };
+    Ok(Chain { preprocessor, fitted, calibration, selection })
+}
+
+/// Scores a view by a fitted chain.
+fn score(chain: &Chain, view: &EvalView<'_>, fold: u32) -> Result<Vec<ScoredSource>, LearnError> {
+    let scored = view.score_with(chain.scope(), |row| chain.margin(row))?;
+    Ok(scored
+        .rows
+        .into_iter()
+        .map(|row| ScoredSource {
+            fold,
+            content_id: row.content_id,
+            group: row.group,
+            label: row.label,
+            margin: row.score,
+            probability: chain.calibration.probability(row.score),
+        })
+        .collect())
+}
+
+fn scored_rows(rows: &[ScoredSource]) -> Result<ScoredRows, LearnError> {
+    ScoredRows::new(rows.iter().map(|row| Scored {
+        fold: row.fold,
+        group: &row.group,
+        label: row.label,
+        score: row.probability,
+    }))
+}
+
+/// Evaluates one model over the outer folds of a split: inside each training side selection,
+/// refit and calibration; on the other side one prediction a source; beside it the trivial
+/// baselines over the same folds.
+///
+/// # Errors
+/// A column is missing, a fit fails, or somebody asked to stop.
+pub fn cross_validate(
+    kind: ModelKind,
+    examples: &Examples,
+    roles: &ColumnRoles,
+    split: &Split,
+    settings: &TrainSettings,
+    cancel: &AtomicBool,
+    on_event: &mut dyn FnMut(TrainEvent),
+) -> Result<CrossValidation, LearnError> {
+    let inputs = examples.with_columns(&roles.model)?;
+    let mut folds = Vec::new();
+    let mut predictions = Vec::new();
+    let mut notes = Vec::new();
+    for fold in 0..split.folds() {
+        let (train, eval) = split.fold(fold, &inputs)?;
+        let chain = fit_chain(kind, &train, settings, cancel)?;
+        if chain.selection.inner_folds < settings.inner_folds {
+            notes.push(format!(
+                "fold {fold}: the groups allow {} inner folds of the {} asked for",
+                chain.selection.inner_folds, settings.inner_folds
+            ));
+        }
+        predictions.extend(score(&chain, &eval, fold)?);
+        folds.push(FoldOutcome {
+            fold,
+            calibration: chain.calibration,
+            kept_columns: chain.preprocessor.kept_columns().to_vec(),
+            selection: chain.selection,
+        });
+        on_event(TrainEvent::FoldFinished { fold });
+    }
+    let rows = scored_rows(&predictions)?;
+    let (draws, seed) = (settings.bootstrap_draws, settings.seed);
+    let mut baselines = Vec::new();
+    let mut best: Option<(f64, String, ScoredRows)> = None;
+    for (name, inputs) in baseline_inputs(examples, roles)? {
+        let mut scored = Vec::new();
+        let mut note = None;
+        for fold in 0..split.folds() {
+            stop_if(cancel)?;
+            scored.extend(match &inputs {
+                Some(inputs) => {
+                    let (train, eval) = split.fold(fold, inputs)?;
+                    fit_baseline(&train, &eval, fold, settings, &mut note)?
+                }
+                None => {
+                    let (train, eval) = split.fold(fold, examples)?;
+                    majority(&train, &eval, fold)?
+                }
+            });
+        }
+        let own = scored_rows(&scored)?;
+        let evaluation = evaluate(&own, Weighting::Sources, draws, seed);
+        let reached = evaluation.metrics.roc_auc_within_folds.unwrap_or(0.5);
+        if best.as_ref().is_none_or(|(known, _, _)| reached > *known) {
+            best = Some((reached, name.to_owned(), own));
+        }
+        baselines.push(Baseline { name: name.to_owned(), evaluation, note });
+    }
+    let (best_baseline, margins) = match &best {
+        Some((_, name, baseline)) => (
+            name.clone(),
+            [Metric::RocAucWithinFolds, Metric::BalancedAccuracy, Metric::LogLoss]
+                .into_iter()
+                .filter_map(|metric| {
+                    margin(&rows, baseline, metric, Weighting::Sources, draws, seed)
+                })
+                .collect(),
+        ),
+        None => (String::new(), Vec::new()),
+    };
+    Ok(CrossValidation {
+        model: kind,
+        folds,
+        by_source: evaluate(&rows, Weighting::Sources, draws, seed),
+        by_group: evaluate(&rows, Weighting::Groups, draws, seed),
+        predictions,
+        baselines,
+        best_baseline,
+        margins,
+        notes,
+    })
+}
+
+/// The inputs of each baseline; nothing for the majority.
+fn baseline_inputs(
+    examples: &Examples,
+    roles: &ColumnRoles,
+) -> Result<Vec<(&'static str, Option<Examples>)>, LearnError> {
+    let mut all = vec![("majority", None)];
+    for (name, columns) in [
+        ("container only", &roles.container),
+        ("duration only", &roles.duration),
+        ("size only", &roles.size),
+    ] {
+        all.push((name, Some(examples.with_columns(columns)?)));
+    }
+    all.push(("missing pattern only", Some(examples.with_columns(&roles.model)?.missing_pattern())));
+    Ok(all)
+}
+
+/// The share of fakes on the training side, for every source.
+fn majority(
+    train: &TrainView<'_>,
+    eval: &EvalView<'_>,
+    fold: u32,
+) -> Result<Vec<ScoredSource>, LearnError> {
+    let [real, fake] = train.source_counts();
+    let margin = ((fake as f64 + 1.0) / (real as f64 + 1.0)).ln();
+    let scored = eval.score_with(train.scope(), |_| margin)?;
+    Ok(scored
+        .rows
+        .into_iter()
+        .map(|row| ScoredSource {
+            fold,
+            content_id: row.content_id,
+            group: row.group,
+            label: row.label,
+            margin,
+            probability: crate::calibration::sigmoid(margin),
+        })
+        .collect())
+}
+
+/// Logistic regression with its defaults; the majority where nothing is left to learn from.
+fn fit_baseline(
+    train: &TrainView<'_>,
+    eval: &EvalView<'_>,
+    fold: u32,
+    settings: &TrainSettings,
+    note: &mut Option<String>,
+) -> Result<Vec<ScoredSource>, LearnError> {
+    let kind = ModelKind::LogisticRegression;
+    let fitted = Preprocessor::fit(train, kind.preprocessing()).and_then(|preprocessor| {
+        if preprocessor.kept_columns().is_empty() {
+            return Ok(None);
+        }
+        let fitted =
+            kind.estimator(&Parameters::new(), settings.seed)?.fit(train, &preprocessor)?;
+        Ok(Some((preprocessor, fitted)))
+    });
+    match fitted {
+        Ok(Some((preprocessor, fitted))) => {
+            let chain = Chain {
+                preprocessor,
+                fitted,
+                calibration: Calibration::IDENTITY,
+                selection: Selection {
+                    chosen: Parameters::new(),
+                    tried: Vec::new(),
+                    inner_folds: 0,
+                },
+            };
+            score(&chain, eval, fold)
+        }
+        Ok(None) | Err(LearnError::Nothing { .. }) => {
+            note.get_or_insert_with(|| {
+                "its columns are constant in some training side: majority there".to_owned()
+            });
+            majority(train, eval, fold)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Selects and fits on all training groups; thresholds from the outer folds' calibrated scores.
+///
+/// # Errors
+/// As [`cross_validate`].
+pub fn fit_final(
+    kind: ModelKind,
+    examples: &Examples,
+    roles: &ColumnRoles,
+    split: &Split,
+    settings: &TrainSettings,
+    validated: &CrossValidation,
+    cancel: &AtomicBool,
+) -> Result<Detector, LearnError> {
+    let inputs = examples.with_columns(&roles.model)?;
+    let train = split.training(&inputs)?;
+    let chain = fit_chain(kind, &train, settings, cancel)?;
+    let thresholds = Thresholds::fit(
+        validated.predictions.iter().map(|row| (&row.group, row.label, row.probability)),
+        settings.max_error,
+    );
+    Ok(Detector::new(kind, &train, chain, thresholds))
+}
+
+/// Scores the sealed part once.
+///
+/// # Errors
+/// The split seals nothing, the opening is another split's, or the detector has seen a sealed group.
+pub fn evaluate_sealed(
+    detector: &Detector,
+    examples: &Examples,
+    roles: &ColumnRoles,
+    split: &Split,
+    opening: &SealedOpening,
+    settings: &TrainSettings,
+) -> Result<SealedEvaluation, LearnError> {
+    let inputs = examples.with_columns(detector.columns())?;
+    let view = split.open_sealed(opening, &inputs)?;
+    let scored = view.score_with(detector.scope(), |row| detector.margin(row))?;
+    let predictions: Vec<ScoredSource> = scored
+        .rows
+        .into_iter()
+        .map(|row| ScoredSource {
+            fold: 0,
+            content_id: row.content_id,
+            group: row.group,
+            label: row.label,
+            margin: row.score,
+            probability: detector.probability(row.score),
+        })
+        .collect();
+    let rows = scored_rows(&predictions)?;
+    let (draws, seed) = (settings.bootstrap_draws, settings.seed);
+    let mut baselines = Vec::new();
+    for (name, inputs) in baseline_inputs(examples, roles)? {
+        let inputs = inputs.as_ref().unwrap_or(examples);
+        let (train, eval) = (split.training(inputs)?, split.open_sealed(opening, inputs)?);
+        let mut note = None;
+        let scored = if name == "majority" {
+            majority(&train, &eval, 0)?
+        } else {
+            fit_baseline(&train, &eval, 0, settings, &mut note)?
+        };
+        let evaluation = evaluate(&scored_rows(&scored)?, Weighting::Sources, draws, seed);
+        baselines.push(Baseline { name: name.to_owned(), evaluation, note });
+    }
+    Ok(SealedEvaluation {
+        by_source: evaluate(&rows, Weighting::Sources, draws, seed),
+        by_group: evaluate(&rows, Weighting::Groups, draws, seed),
+        predictions,
+        baselines,
+    })
+}

@@ -1,0 +1,277 @@
+//! [`Detector`]: a fitted model with everything that a verdict needs, in memory and on disk.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use fvc_corpus::{FitScope, TrainView, write_atomically};
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::quantile;
+use crate::cross_validation::{Chain, Selection};
+use crate::{Calibration, Fitted, LearnError, ModelKind, Preprocessor, Thresholds, Verdict};
+
+/// Version of the model file.
+const FILE_VERSION: u32 = 1;
+/// The largest model file that is read, in bytes.
+const MAX_FILE: u64 = 256 << 20;
+
+/// What the training originals show of one column.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    low: f64,
+    high: f64,
+    smallest: f64,
+    largest: f64,
+}
+
+/// A value that no training video has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unusual {
+    /// The column.
+    pub column: String,
+    /// The value.
+    pub value: f64,
+    /// The 1 % quantile of the training originals.
+    pub low: f64,
+    /// The 99 % quantile.
+    pub high: f64,
+}
+
+/// What a detector says of one row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assessment {
+    /// Calibrated probability of fake.
+    pub probability: f64,
+    /// Raw log odds.
+    pub margin: f64,
+    /// real, fake or uncertain.
+    pub verdict: Verdict,
+    /// What the data can promise.
+    pub promise: String,
+    /// What each column did to the calibrated log odds, the largest first: column, log odds, value.
+    pub contributions: Vec<(String, f64, f64)>,
+    /// Values outside what the training videos show (their range widened by a tenth).
+    pub unusual: Vec<Unusual>,
+}
+
+/// A fitted model: preprocessing, model, calibration, thresholds, and what it has seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detector {
+    kind: ModelKind,
+    preprocessor: Preprocessor,
+    fitted: Fitted,
+    calibration: Calibration,
+    thresholds: Thresholds,
+    selection: Selection,
+    seen: Vec<Option<Seen>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ModelFile {
+    format: String,
+    version: u32,
+    hash: String,
+    recipe: serde_json::Value,
+    detector: Detector,
+}
+
+const FORMAT: &str = "fvc detector";
+
+impl Detector {
+    pub(crate) fn new(
+        kind: ModelKind,
+        train: &TrainView<'_>,
+        chain: Chain,
+        thresholds: Thresholds,
+    ) -> Self {
+        let columns = chain.preprocessor.input_columns().len();
+        let mut values: Vec<Vec<f64>> = vec![Vec::new(); columns];
+        for row in train.rows().filter(|row| row.variant == 0) {
+            for (kept, &value) in values.iter_mut().zip(row.values) {
+                if !value.is_nan() {
+                    kept.push(value);
+                }
+            }
+        }
+        let seen = values
+            .into_iter()
+            .map(|mut values| {
+                values.sort_by(f64::total_cmp);
+                let (&smallest, &largest) = (values.first()?, values.last()?);
+                Some(Seen {
+                    low: quantile(&values, 0.01),
+                    high: quantile(&values, 0.99),
+                    smallest,
+                    largest,
+                })
+            })
+            .collect();
+        let Chain { preprocessor, fitted, calibration, selection } = chain;
+        Self { kind, preprocessor, fitted, calibration, thresholds, selection, seen }
+    }
+
+    /// The model's name.
+    pub fn kind(&self) -> ModelKind {
+        self.kind
+    }
+
+    /// The columns of a row, in order.
+    pub fn columns(&self) -> &[String] {
+        self.preprocessor.input_columns()
+    }
+
+    /// What it was fitted on.
+    pub fn scope(&self) -> &FitScope {
+        &self.fitted.scope
+    }
+
+    /// The chosen parameters and the search that chose them.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// The thresholds of its verdicts.
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    /// Raw log odds of a row.
+    pub fn margin(&self, values: &[f64]) -> f64 {
+        self.fitted.body.margin(&self.preprocessor.apply(values))
+    }
+
+    /// Calibrated probability of a margin.
+    pub fn probability(&self, margin: f64) -> f64 {
+        self.calibration.probability(margin)
+    }
+
+    /// Probability, verdict, reasons. A row of another width gets no verdict.
+    pub fn assess(&self, values: &[f64]) -> Assessment {
+        let margin = self.margin(values);
+        let probability = self.probability(margin);
+        if !probability.is_finite() || values.len() != self.columns().len() {
+            return Assessment {
+                probability: f64::NAN,
+                margin: f64::NAN,
+                verdict: Verdict::Uncertain,
+                promise: format!(
+                    "no verdict: expected {} values, found {}",
+                    self.columns().len(),
+                    values.len()
+                ),
+                contributions: Vec::new(),
+                unusual: Vec::new(),
+            };
+        }
+        let row = self.preprocessor.apply(values);
+        let parts = self.fitted.body.contributions(&row);
+        let positions: Vec<usize> = self.preprocessor.kept_positions().collect();
+        let mut contributions: Vec<(String, f64, f64)> = self
+            .preprocessor
+            .kept_columns()
+            .iter()
+            .zip(&positions)
+            .zip(parts.values)
+            .map(|((column, &at), part)| {
+                (column.clone(), self.calibration.slope * part, values[at])
+            })
+            .collect();
+        contributions.sort_by(|left, right| right.1.abs().total_cmp(&left.1.abs()));
+        let unusual = self
+            .columns()
+            .iter()
+            .zip(values)
+            .zip(&self.seen)
+            .filter_map(|((column, &value), seen)| {
+                let seen = (*seen)?;
+                let room = 0.1 * (seen.largest - seen.smallest);
+                (value < seen.smallest - room || value > seen.largest + room).then(|| Unusual {
+                    column: column.clone(),
+                    value,
+                    low: seen.low,
+                    high: seen.high,
+                })
+            })
+            .collect();
+        Assessment {
+            probability,
+            margin,
+            verdict: self.thresholds.verdict(probability),
+            promise: self.thresholds.promise(),
+            contributions,
+            unusual,
+        }
+    }
+
+    /// Writes the detector with its recipe as JSON, with a hash over both, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path, recipe: &serde_json::Value) -> Result<(), LearnError> {
+        let wrong = |found: String| LearnError::ModelFile {
+            path: path.to_owned(),
+            expected: "a file that can be written".to_owned(),
+            found,
+        };
+        let file = ModelFile {
+            format: FORMAT.to_owned(),
+            version: FILE_VERSION,
+            hash: hash(recipe, self).map_err(|error| wrong(error.to_string()))?,
+            recipe: recipe.clone(),
+            detector: self.clone(),
+        };
+        let bytes = serde_json::to_vec(&file).map_err(|error| wrong(error.to_string()))?;
+        write_atomically(path, &bytes).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Reads a detector and its recipe; checks size, version, hash and that all parts fit together.
+    ///
+    /// # Errors
+    /// The file cannot be read, is larger than 256 MiB, or is not as it was written.
+    pub fn load(path: &Path) -> Result<(Self, serde_json::Value), LearnError> {
+        let wrong = |expected: &str, found: String| LearnError::ModelFile {
+            path: path.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        };
+        let file = File::open(path).map_err(|error| wrong("a model file", error.to_string()))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| wrong("a model file", error.to_string()))?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(wrong("at most 256 MiB", "a larger file".to_owned()));
+        }
+        let file: ModelFile = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong("a model file as JSON", error.to_string()))?;
+        if file.format != FORMAT || file.version != FILE_VERSION {
+            return Err(wrong(
+                &format!("{FORMAT}, version {FILE_VERSION}"),
+                format!("{}, version {}", file.format, file.version),
+            ));
+        }
+        let own = hash(&file.recipe, &file.detector)
+            .map_err(|error| wrong("a model that can be hashed", error.to_string()))?;
+        if own != file.hash {
+            return Err(wrong(&format!("hash {own}"), format!("hash {}", file.hash)));
+        }
+        let detector = file.detector;
+        detector.fitted.body.check().map_err(|found| wrong("a sound model", found))?;
+        let kept = detector.preprocessor.kept_columns().len();
+        let numbers_hold =
+            detector.calibration.slope.is_finite() && detector.calibration.intercept.is_finite();
+        if detector.fitted.body.width() != kept
+            || detector.seen.len() != detector.columns().len()
+            || !numbers_hold
+        {
+            return Err(wrong("parts that fit together", "parts that do not".to_owned()));
+        }
+        Ok((detector, file.recipe))
+    }
+}
+
+fn hash(recipe: &serde_json::Value, detector: &Detector) -> Result<String, serde_json::Error> {
+    let bytes = serde_json::to_vec(&(recipe, detector))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}

@@ -1,0 +1,108 @@
+//! What training found, for people.
+
+use fvc_learn::{Baseline, CrossValidation, Evaluation, Margin, Metric};
+use fvc_pipeline::TrainOutcome;
+
+use crate::display::{Table, interval};
+
+/// The metrics that the first table shows.
+const SHOWN: [Metric; 5] = [
+    Metric::RocAucWithinFolds,
+    Metric::BalancedAccuracy,
+    Metric::F1,
+    Metric::LogLoss,
+    Metric::CalibrationError,
+];
+
+/// The result of a run, beside the trivial baselines.
+pub(super) fn render(outcome: &TrainOutcome) -> String {
+    let sources = &outcome.sources;
+    let mut lines = vec![format!(
+        "Stage 5: {} real and {} fake sources of {} groups in folds; {} real and {} fake of {} \
+         groups sealed",
+        sources.folds[0],
+        sources.folds[1],
+        sources.fold_groups,
+        sources.sealed[0],
+        sources.sealed[1],
+        sources.sealed_groups
+    )];
+    lines.extend(outcome.notes.iter().map(|note| format!("Note: {note}")));
+    lines.push(String::new());
+    lines.push("Outer folds, originals, one row a source; 95 % intervals by bootstrap over groups".to_owned());
+    let mut table = Table::new(&[
+        "MODEL", "ROC-AUC IN FOLDS", "BALANCED ACC.", "F1", "LOG LOSS", "ECE",
+    ]);
+    for model in &outcome.models {
+        let validated = &model.cross_validation;
+        table.row(row(model.model.name(), &validated.by_source));
+        table.row(row("  each group weighs one", &validated.by_group));
+    }
+    if let Some(first) = outcome.models.first() {
+        for baseline in &first.cross_validation.baselines {
+            table.row(baseline_row(baseline));
+        }
+    }
+    lines.push(table.render());
+    for model in &outcome.models {
+        lines.push(String::new());
+        lines.extend(margins(model.model.name(), &model.cross_validation));
+        lines.extend(model.cross_validation.notes.iter().map(|note| format!("  note: {note}")));
+    }
+    if let Some(sealed) = &outcome.sealed {
+        lines.push(String::new());
+        lines.push(format!(
+            "Sealed test of {}, opening {} of this split",
+            outcome.chosen, sealed.opening
+        ));
+        let mut table = Table::new(&[
+            "MODEL", "ROC-AUC", "BALANCED ACC.", "F1", "LOG LOSS", "ECE",
+        ]);
+        table.row(row(outcome.chosen.name(), &sealed.evaluation.by_source));
+        table.row(row("  each group weighs one", &sealed.evaluation.by_group));
+        for baseline in &sealed.evaluation.baselines {
+            table.row(baseline_row(baseline));
+        }
+        lines.push(table.render());
+    }
+    lines.push(String::new());
+    lines.push(format!(
+        "Chosen: {} (lowest log loss over outer folds); model {}",
+        outcome.chosen,
+        outcome.chosen_file.display()
+    ));
+    lines.join("\n")
+}
+
+fn row(name: &str, evaluation: &Evaluation) -> Vec<String> {
+    let mut cells = vec![name.to_owned()];
+    cells.extend(SHOWN.iter().map(|&metric| {
+        let estimate = evaluation.estimate(metric);
+        interval(
+            estimate.and_then(|estimate| estimate.value),
+            estimate.and_then(|estimate| estimate.interval).map(|found| (found.low, found.high)),
+        )
+    }));
+    cells
+}
+
+fn baseline_row(baseline: &Baseline) -> Vec<String> {
+    row(&format!("baseline: {}", baseline.name), &baseline.evaluation)
+}
+
+/// How far a model is above the best baseline, and whether that is more than chance.
+fn margins(name: &str, validated: &CrossValidation) -> Vec<String> {
+    let mut lines = vec![format!("{name} over the best baseline ({}):", validated.best_baseline)];
+    for Margin { metric, value, interval: bounds, .. } in &validated.margins {
+        let bounds = bounds.map(|found| (found.low, found.high));
+        lines.push(format!("  {metric}: gain {}", interval(Some(*value), bounds)));
+    }
+    let auc = validated.by_source.estimate(Metric::RocAucWithinFolds);
+    let gain = validated.margins.iter().find(|margin| margin.metric == Metric::RocAucWithinFolds);
+    if auc.and_then(|auc| auc.interval).is_some_and(|found| found.low <= 0.5) {
+        lines.push("  At chance: the interval of its ROC-AUC holds 0.5.".to_owned());
+    } else if gain.and_then(|gain| gain.interval).is_some_and(|found| found.low <= 0.0) {
+        lines.push("  Not shown to be better than that baseline: the interval holds 0.".to_owned());
+    }
+    lines
+}
