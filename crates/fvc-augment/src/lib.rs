@@ -28,11 +28,11 @@
 //! let source = ContentId::of_bytes(b"a video");
 //! let draw = Draw::for_variant(&source, 1, &[Kind::Brightness, Kind::Flip])?;
 //! let rate = Rational::new(25, 1);
-//! let variant = draw.apply(&window, rate, &DecodeCounters::new())?;
+//! let variant = draw.apply(&window, rate, &DecodeCounters::default())?;
 //!
 //! let record = serde_json::to_string(&draw)?;
 //! let replayed: Draw = serde_json::from_str(&record)?;
-//! assert_eq!(replayed.apply(&window, rate, &DecodeCounters::new())?, variant);
+//! assert_eq!(replayed.apply(&window, rate, &DecodeCounters::default())?, variant);
 //! # Ok(())
 //! # }
 //! ```

@@ -4,9 +4,33 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// The test hook: `FVC_FAULT_KILL_AT_WRITE=N` or `N:after` ends the process by SIGKILL at its N-th
+/// write, before or after the rename, as a power cut would. Not set, it costs one look at a number.
+fn fault() -> Option<(u64, bool)> {
+    static FAULT: OnceLock<Option<(u64, bool)>> = OnceLock::new();
+    *FAULT.get_or_init(|| {
+        let text = std::env::var("FVC_FAULT_KILL_AT_WRITE").ok()?;
+        let (number, after) = match text.strip_suffix(":after") {
+            Some(number) => (number, true),
+            None => (text.as_str(), false),
+        };
+        Some((number.parse().ok()?, after))
+    })
+}
+
+fn kill_if(number: u64, after: bool) {
+    if fault() == Some((number, after)) {
+        let killed = process::Command::new("kill").arg("-9").arg(process::id().to_string()).status();
+        // SIGKILL leaves nothing to do here; without a `kill` program the test that set the hook
+        // sees a run that ends well, and fails.
+        drop(killed);
+    }
+}
 
 /// Writes `bytes` to a temporary file in the same folder, syncs it, renames it to `path` and syncs
 /// the folder: whoever reads `path` sees the old file or the new one, never a part.
@@ -26,7 +50,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        kill_if(number + 1, false);
         fs::rename(&temporary, path)?;
+        kill_if(number + 1, true);
         File::open(folder)?.sync_all()
     })();
     if written.is_err() {

@@ -212,3 +212,15 @@ impl FromStr for ModelKind {
             })
     }
 }
+impl std::str::FromStr for Grid {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "reference" => Ok(Self::Reference),
+            "small" => Ok(Self::Small),
+            "none" => Ok(Self::None),
+            _ => Err(format!("expected reference, small or none, found {text:?}")),
+        }
+    }
+}

@@ -34,20 +34,17 @@ impl DecodeCounters {
 
     /// One more decode of a source.
     #[cfg(feature = "ffmpeg")]
-    #[cfg(feature = "ffmpeg")]
     pub(crate) fn count_source(&self) {
         self.sources.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One more decode of our own bytes.
     #[cfg(feature = "ffmpeg")]
-    #[cfg(feature = "ffmpeg")]
     pub(crate) fn count_own(&self) {
         self.own.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One more probe.
-    #[cfg(feature = "ffmpeg")]
     #[cfg(feature = "ffmpeg")]
     pub(crate) fn count_probe(&self) {
         self.probes.fetch_add(1, Ordering::Relaxed);

@@ -202,3 +202,42 @@ pub(super) fn read_windows(bytes: &[u8]) -> Result<Vec<Vec<u64>>, Defect> {
     from.end()?;
     Ok(windows)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{read_index, read_windows, write_index, write_windows};
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// What is read from any bytes is bounded by them, and what reads writes back alike in
+        /// meaning.
+        #[test]
+        fn any_bytes_are_an_error_or_an_entry(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(index) = read_index(&bytes) {
+                prop_assert!(index.packets.len() + index.frame_times.len() <= bytes.len());
+                prop_assert_eq!(read_index(&write_index(&index)), Ok(index));
+            }
+            if let Ok(windows) = read_windows(&bytes) {
+                prop_assert!(windows.iter().map(Vec::len).sum::<usize>() <= bytes.len());
+                prop_assert_eq!(read_windows(&write_windows(&windows)), Ok(windows));
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_is_not_believed_before_its_entries_could_fit() {
+        // Time base 0/0, then 2^63 packets.
+        let mut bytes = vec![0, 0];
+        super::write_unsigned(&mut bytes, 1 << 63);
+        assert!(read_index(&bytes).is_err());
+        assert!(read_windows(&[0xff, 0xff, 0xff, 0xff, 0x7f]).is_err());
+        // Eleven bytes of a number, and one of more than 64 bits.
+        assert!(read_windows(&[0x80; 11]).is_err());
+        assert!(
+            read_windows(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).is_err()
+        );
+    }
+}

@@ -18,7 +18,17 @@ pub(super) fn run(context: &Context<'_>, action: &CacheAction) -> Result<Ending,
             if context.shared.json {
                 display::print_json(&stats)?;
             } else {
-                display::print(&stats.to_string())?;
+                display::print(&format!(
+                    "{} paths, {} videos ({} decoded whole), {} samplings, {} failures; {} bytes, \
+                     version {}",
+                    stats.identities,
+                    stats.records,
+                    stats.decoded,
+                    stats.samplings,
+                    stats.failures,
+                    stats.bytes,
+                    stats.version
+                ))?;
             }
         }
         CacheAction::Prune => {

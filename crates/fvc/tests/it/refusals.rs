@@ -1,0 +1,129 @@
+//! What is refused, with which code and which words.
+
+use std::collections::BTreeMap;
+
+use crate::footage::{can_make_footage, encode, run};
+
+/// In the earlier system a broken file was a zero vector under its label, or silently no row. Here
+/// each is a failure with a reason, and the others are unharmed.
+#[test]
+fn every_bad_input_is_a_row_with_a_reason() {
+    if !can_make_footage("every_bad_input_is_a_row_with_a_reason") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let h264 = ["-t", "3", "-c:v", "libx264", "-pix_fmt", "yuv420p"];
+    encode("testsrc2=size=160x120:rate=25", &h264, &at("good.mp4"));
+    encode("mandelbrot=size=160x120:rate=25", &h264, &at("other.mp4"));
+    std::fs::copy(at("other.mp4"), at("wrong_extension.txt")).unwrap();
+    std::fs::remove_file(at("other.mp4")).unwrap();
+    std::fs::write(at("empty.mp4"), b"").unwrap();
+    std::fs::write(at("text.mp4"), b"not a video at all\n".repeat(50)).unwrap();
+    encode("sine", &["-t", "1", "-c:a", "aac"], &at("audio.mp4"));
+    let streamed = ["-t", "3", "-c:v", "libx264", "-movflags", "+faststart", "-g", "10"];
+    encode("life=size=160x120:rate=25:mold=10", &streamed, &at("whole.mp4"));
+    let whole = std::fs::read(at("whole.mp4")).unwrap();
+    std::fs::remove_file(at("whole.mp4")).unwrap();
+    for percent in [1, 25, 50, 99] {
+        let cut = whole.len() * percent / 100;
+        std::fs::write(at(&format!("cut{percent}.mp4")), &whole[..cut]).unwrap();
+    }
+    std::fs::write(at("list.mp4"), b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/etc/passwd\n").unwrap();
+    std::fs::create_dir(at("folder.mp4")).unwrap();
+    let rows = "path,label\ngood.mp4,real\nwrong_extension.txt,fake\nempty.mp4,real\ntext.mp4,fake\n\
+                audio.mp4,real\ncut1.mp4,fake\ncut25.mp4,fake\ncut50.mp4,real\ncut99.mp4,fake\n\
+                list.mp4,fake\nfolder.mp4,real\nnowhere.mp4,real\ngood.mp4,real\ngood.mp4,parody\n,real\n";
+    std::fs::write(at("table.csv"), rows).unwrap();
+    let ws = at("ws");
+    let ws = ws.to_str().unwrap();
+    let (code, out, err) = run(&["-w", ws, "--json", "index", at("table.csv").to_str().unwrap()]);
+    assert_eq!(code, 3, "{out}{err}");
+    let index: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let mut reasons: BTreeMap<String, String> = BTreeMap::new();
+    let mut note = |failures: &serde_json::Value| {
+        for failure in failures.as_array().unwrap() {
+            let name = failure["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            reasons.insert(name, failure["reason"].as_str().unwrap().to_owned());
+        }
+    };
+    note(&index["failures"]);
+    let (code, out, err) = run(&["-w", ws, "--json", "run", "--stages", "1-4", "--variants", "0"]);
+    assert_eq!(code, 3, "{out}{err}");
+    let made: serde_json::Value = serde_json::from_str(&out).unwrap();
+    note(&made["failures"]);
+    // The good ones went through.
+    assert_eq!(made["stages"]["completed"], 2, "{out}");
+    for (name, expected) in [
+        ("empty.mp4", "empty"),
+        ("text.mp4", "not_a_video"),
+        ("audio.mp4", "no_video_stream"),
+        ("list.mp4", "format_refused"),
+        ("folder.mp4", "not_a_file"),
+        ("nowhere.mp4", "missing"),
+        ("cut25.mp4", "partial"),
+        ("cut50.mp4", "partial"),
+        ("cut99.mp4", "partial"),
+    ] {
+        assert_eq!(reasons.get(name).map(String::as_str), Some(expected), "{name}: {reasons:?}");
+    }
+    assert!(reasons.contains_key("cut1.mp4"), "{reasons:?}");
+    let index_reasons = index["manifest"]["failed"].as_object().unwrap();
+    for reason in ["duplicate_row", "unknown_label", "missing_path"] {
+        assert_eq!(index_reasons[reason], 1, "{index_reasons:?}");
+    }
+    // A second run knows them all without decoding.
+    let (_, out, _) = run(&["-w", ws, "--json", "run", "--stages", "1-4", "--variants", "0"]);
+    let made: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(made["stages"]["decodes"]["sources"], 0, "{out}");
+    // Under the other policy, damaged files give what windows they have.
+    let (_, out, _) =
+        run(&["-w", ws, "--json", "run", "--stages", "1-4", "--variants", "0", "--partial", "use"]);
+    let made: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(made["stages"]["completed"].as_u64().unwrap() > 2, "{out}");
+}
+
+#[test]
+fn one_class_is_refused_with_the_number_of_folds_that_would_work() {
+    if !can_make_footage("one_class_is_refused_with_the_number_of_folds_that_would_work") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for clip in 0..3 {
+        let source = format!("testsrc2=size=64x64:rate={}", 20 + clip);
+        let path = folder.path().join("videos/real").join(format!("{clip}.mp4"));
+        encode(&source, &["-t", "1", "-c:v", "libx264"], &path);
+    }
+    let ws = folder.path().join("ws");
+    let ws = ws.to_str().unwrap();
+    let videos = folder.path().join("videos");
+    assert_eq!(run(&["-w", ws, "index", videos.to_str().unwrap()]).0, 0);
+    let (code, _, err) = run(&["-w", ws, "run", "--variants", "0", "--folds", "2"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("0 hold fake ones") && err.contains("no number of folds works"), "{err}");
+}
+
+#[test]
+fn usage_and_configuration_errors_end_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["run", "--stages", "9"]).0, 2);
+    assert_eq!(run(&["nonsense"]).0, 2);
+    let config = folder.path().join("fvc.toml");
+    std::fs::write(&config, "[train]\nlearning_speed = 3\n").unwrap();
+    let (code, _, err) = run(&["--config", config.to_str().unwrap(), "index", "x"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("learning_speed"), "{err}");
+    std::fs::write(&config, "[scale]\nsize = 3\n").unwrap();
+    assert_eq!(run(&["--config", config.to_str().unwrap(), "index", "x"]).0, 2);
+    let (code, _, err) = run(&["-w", folder.path().join("no").to_str().unwrap(), "train"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("fvc index"), "{err}");
+}
+
+/// The example must stay true: it loads, and it says the defaults.
+#[test]
+fn the_example_configuration_is_the_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fvc.example.toml");
+    let example = fvc_pipeline::Config::load(std::path::Path::new(path)).unwrap();
+    assert_eq!(example, fvc_pipeline::Config::default());
+}
