@@ -3,7 +3,8 @@
 //! # The model
 //! `margin = base + sum_t tree_t(x)` in log odds of fake. Each tree sends a row left where
 //! `x_j < threshold` and right otherwise; a missing value goes the way that the fit found better
-//! for the rows that miss it, so that nothing is imputed.
+//! for the rows that miss it. [`crate::ModelKind::preprocessing`] imputes by default, so that
+//! missingness is no feature; the rule counts with a preprocessor that leaves values missing.
 //!
 //! # The fit
 //! XGBoost (Chen and Guestrin, "XGBoost: a scalable tree boosting system", KDD 2016), objective
@@ -27,7 +28,9 @@
 //! is fitted anew on the inner side. Rounds are added until the log loss of the held-out originals
 //! has not fallen for k rounds or `n_estimators` is reached; the best number of rounds is kept and
 //! the model **refitted on all training rows with that number**, so that no group is lost to the
-//! stopping. With `early_stopping_rounds` = 0, `n_estimators` rounds are made.
+//! stopping. With `early_stopping_rounds` = 0, `n_estimators` rounds are made. A training side
+//! whose groups cannot be split once more (fewer than two with each class) is refused unless it
+//! is 0.
 //!
 //! # Scoring
 //! Never by the library: its JSON model goes through a bounded parser

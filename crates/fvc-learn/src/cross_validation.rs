@@ -228,15 +228,29 @@ pub(crate) fn fit_chain(
         let preprocessor = Preprocessor::fit(inner_train, kind.preprocessing())?;
         prepared.push((inner_train, inner_eval, preprocessor));
     }
+    // Early stopping needs a further split of every side that is fitted on; where the groups do not
+    // carry one, all points are fitted without it, alike.
+    let splits_again = |view: &TrainView<'_>| -> Result<bool, LearnError> {
+        Ok(!inner_folds(view, 2, settings.seed)?.is_empty())
+    };
+    let mut stopping = splits_again(train)?;
+    for (inner_train, _) in &inner {
+        stopping = stopping && splits_again(inner_train)?;
+    }
     let mut points: Vec<Parameters> = Vec::new();
     for mut point in kind.grid(settings.grid) {
+        if !stopping {
+            point.extend(kind.without_inner_split());
+        }
         point.extend(settings.parameters.clone());
         if !points.contains(&point) {
             points.push(point);
         }
     }
     if inner.is_empty() || points.is_empty() {
-        points = vec![settings.parameters.clone()];
+        let mut point = if stopping { Parameters::new() } else { kind.without_inner_split() };
+        point.extend(settings.parameters.clone());
+        points = vec![point];
     }
     let mut tried = Vec::with_capacity(points.len());
     let mut best: Option<(f64, usize, Vec<(f64, Label)>)> = None;

@@ -55,7 +55,7 @@ const REGISTRY: [Entry; 2] = [
         kind: ModelKind::Xgboost,
         name: boosting::NAME,
         aliases: &["xgb", "gbt", "gradient_boosting"],
-        about: "Boosted decision trees on features (XGBoost): early stopping by group, missing values as they are",
+        about: "Boosted decision trees on features (XGBoost): early stopping by group, importance, exact SHAP values",
     },
 ];
 
@@ -167,9 +167,12 @@ impl ModelKind {
         })
     }
 
-    /// What is done to a row before this model sees it: linear models get medians for missing
-    /// values, one scale and no collinear columns; trees get rows as they are, without columns that
-    /// say the same twice (their importance would be shared out by chance).
+    /// What is done to a row before this model sees it. Every family gets training medians for
+    /// missing values: which codec lacks a value is the platform in disguise, and a tree that
+    /// learns where missing values go learns that. (Two splits can still single out the median of
+    /// a column with many holes; the missing-pattern baseline shows what there is to gain.) Linear
+    /// models get one scale and no collinear columns; trees need no scale and only lose columns
+    /// that say the same twice, whose importance would be shared out by chance.
     pub fn preprocessing(self) -> PreprocessorConfig {
         match self {
             Self::LogisticRegression => PreprocessorConfig {
@@ -212,6 +215,17 @@ impl FromStr for ModelKind {
             })
     }
 }
+impl ModelKind {
+    /// What turns off the parts of a fit that split its training side once more, for sides whose
+    /// groups do not carry that: early stopping of boosted trees.
+    pub fn without_inner_split(self) -> Parameters {
+        match self {
+            Self::Xgboost => Parameters::from([("early_stopping_rounds".to_owned(), 0.0.into())]),
+            Self::LogisticRegression => Parameters::new(),
+        }
+    }
+}
+
 impl std::str::FromStr for Grid {
     type Err = String;
 

@@ -60,6 +60,14 @@ fn best_round(
         Err(fvc_corpus::SplitError::MissingClass { largest: Some(largest), .. }) => {
             train.inner_folds(largest, estimator.seed)?
         }
+        Err(fvc_corpus::SplitError::MissingClass { largest: None, .. }) => {
+            return Err(LearnError::Parameter {
+                model: NAME,
+                name: "early_stopping_rounds",
+                expected: "0 where there are not two groups of each class to stop on".to_owned(),
+                found: patience.to_string(),
+            });
+        }
         other => other?,
     };
     let Some((inner_train, held_out)) = inner.into_iter().next() else {

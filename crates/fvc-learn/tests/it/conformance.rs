@@ -461,7 +461,13 @@ mod seeds_and_stopping {
         let (inner, _) = train.inner_folds(2, 1).unwrap().remove(0);
         let preprocessor = Preprocessor::fit(&inner, ModelKind::Xgboost.preprocessing()).unwrap();
         let stopping = ModelKind::Xgboost.estimator(&Parameters::new(), 1).unwrap();
-        assert!(matches!(stopping.fit(&inner, &preprocessor), Err(LearnError::Split(_))));
+        match stopping.fit(&inner, &preprocessor) {
+            Err(LearnError::Parameter { name, expected, .. }) => {
+                assert_eq!(name, "early_stopping_rounds");
+                assert!(expected.contains("two groups of each class"), "{expected}");
+            }
+            other => panic!("{other:?}"),
+        }
         let off = Parameters::from([("early_stopping_rounds".to_owned(), 0.0.into())]);
         assert!(ModelKind::Xgboost.estimator(&off, 1).unwrap().fit(&inner, &preprocessor).is_ok());
     }

@@ -109,7 +109,7 @@ fn rotation_is_applied_and_short_clips_are_read() {
     let window = &windows(&reader, &turned, ReadMode::WholeFile)[0];
     assert_eq!((window.frames[0].width(), window.frames[0].height()), (120, 160));
     let one = folder.path().join("one.mp4");
-    encode("testsrc2=size=33x17:rate=25", &["-frames:v", "1", "-c:v", "libx264", "-pix_fmt", "yuv444p"], &one);
+    encode("mandelbrot=size=33x17:rate=25", &["-frames:v", "1", "-c:v", "libx264", "-pix_fmt", "yuv444p"], &one);
     let window = &windows(&reader, &one, ReadMode::WholeFile)[0];
     assert_eq!((window.frames.len(), window.frames[0].width()), (1, 33));
 }
@@ -156,7 +156,7 @@ fn a_child_that_dies_or_talks_nonsense_is_one_error() {
     for (script, expected) in [
         ("kill -SEGV $$", Reason::Crashed),
         ("exit 7", Reason::Crashed),
-        ("sleep 60", Reason::TimedOut),
+        ("exec sleep 60", Reason::TimedOut),
         ("echo garbage on the line", Reason::DecoderUnavailable),
         ("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$", Reason::OutOfMemory),
     ] {
