@@ -14,7 +14,8 @@ use serde_json::Value;
 /// Whether FFmpeg's programs are there; says so when they are not.
 fn tools(test: &str) -> bool {
     let there = ["ffmpeg", "ffprobe"].iter().all(|program| {
-        let run = Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null());
+        let mut run = Command::new(program);
+        run.arg("-version").stdout(Stdio::null()).stderr(Stdio::null());
         run.status().is_ok_and(|status| status.success())
     });
     if !there {

@@ -1,7 +1,7 @@
 //! `fvc forge`.
 
 use fvc_augment::ForgeryKind;
-use fvc_pipeline::{Config, ForgeOptions};
+use fvc_pipeline::{Config, ForgeOptions, PipelineError};
 use serde_json::json;
 
 use super::{CommandError, Context};
@@ -18,7 +18,13 @@ pub(super) fn run(
         display::print(&ranges())?;
         return Ok(Ending::All);
     }
-    let out = arguments.out.clone().unwrap_or_default();
+    let Some(out) = arguments.out.clone() else {
+        return Err(PipelineError::Config {
+            path: None,
+            problem: "--out: expected a folder, found none".to_owned(),
+        }
+        .into());
+    };
     let options = ForgeOptions {
         out: out.clone(),
         windows: arguments.windows,
