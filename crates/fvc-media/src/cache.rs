@@ -34,6 +34,9 @@ const VERSION: i64 = 1;
 /// SQLite's application id of our files: "fvcm".
 const APPLICATION: i64 = 0x6676_636d;
 
+/// Bytes of a SQLite database's header.
+const SQLITE_HEADER_BYTES: u64 = 100;
+
 /// How long to wait for another process that is writing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -151,6 +154,15 @@ impl MediaCache {
         let path = std::path::absolute(path).map_err(io)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
+        }
+        // SQLite takes a file shorter than its header for an empty database; a cache that was cut
+        // off there is damaged, and an empty file is one that was never written.
+        match fs::metadata(&path) {
+            Ok(found) if (1..SQLITE_HEADER_BYTES).contains(&found.len()) => {
+                let found = format!("a file of {} bytes", found.len());
+                return Err(CacheError::Damaged { path, found });
+            }
+            _ => {}
         }
         let connection =
             Connection::open(&path).map_err(|source| trouble(&path, "opening it", source))?;
