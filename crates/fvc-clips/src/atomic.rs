@@ -25,7 +25,8 @@ fn fault() -> Option<(u64, bool)> {
 
 fn kill_if(number: u64, after: bool) {
     if fault() == Some((number, after)) {
-        let killed = process::Command::new("kill").arg("-9").arg(process::id().to_string()).status();
+        let killed =
+            process::Command::new("kill").arg("-9").arg(process::id().to_string()).status();
         // SIGKILL leaves nothing to do here; without a `kill` program the test that set the hook
         // sees a run that ends well, and fails.
         drop(killed);

@@ -101,9 +101,7 @@ pub fn scale_frame(frame: &Frame, spec: SizeSpec) -> Result<Frame, ClipStoreErro
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
     let mut resizer = Resizer::new();
     set_portable(&mut resizer);
-    resizer
-        .resize(&source, &mut target, &options)
-        .map_err(|error| refused(error.to_string()))?;
+    resizer.resize(&source, &mut target, &options).map_err(|error| refused(error.to_string()))?;
     Frame::new(width, height, target.into_vec(), frame.index, frame.time)
         .map_err(|error| refused(error.to_string()))
 }

@@ -197,7 +197,10 @@ impl ClipWriter {
             if !fits {
                 return Err(ClipStoreError::Corrupt {
                     path: self.path.clone(),
-                    expected: format!("frames of {}x{}, even", self.header.width, self.header.height),
+                    expected: format!(
+                        "frames of {}x{}, even",
+                        self.header.width, self.header.height
+                    ),
                     found: format!("{}x{}", frame.width(), frame.height()),
                 });
             }
@@ -304,7 +307,8 @@ impl ClipReader {
         let before: u64 =
             self.header.windows[..index].iter().map(|window| window.len() as u64).sum();
         let bytes = frame_bytes(&self.header);
-        let size = usize::try_from(bytes).map_err(|_| io(std::io::ErrorKind::OutOfMemory.into()))?;
+        let size =
+            usize::try_from(bytes).map_err(|_| io(std::io::ErrorKind::OutOfMemory.into()))?;
         let mut planes = vec![0_u8; size];
         let mut frames = Vec::with_capacity(window.len());
         for (number, &(position, time)) in window.iter().enumerate() {

@@ -95,10 +95,8 @@ fn walk(
     if !visited.insert(fs::canonicalize(folder).map_err(io)?) {
         return Ok(());
     }
-    let own = folder
-        .file_name()
-        .and_then(|name| name.to_string_lossy().parse::<Label>().ok())
-        .or(label);
+    let own =
+        folder.file_name().and_then(|name| name.to_string_lossy().parse::<Label>().ok()).or(label);
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
@@ -181,7 +179,8 @@ fn read_texts(path: &Path) -> Result<Texts, CorpusError> {
         expected: "a table as .csv, .parquet or .arrow".to_owned(),
         found,
     };
-    let open = || File::open(path).map_err(|source| CorpusError::Io { path: path.to_owned(), source });
+    let open =
+        || File::open(path).map_err(|source| CorpusError::Io { path: path.to_owned(), source });
     let extension =
         path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     let batches: Vec<RecordBatch> = match extension.as_deref() {
@@ -213,11 +212,9 @@ fn read_texts(path: &Path) -> Result<Texts, CorpusError> {
         // A column of lists or the like is not one of ours: it reads as missing.
         let columns: Vec<_> = match columns {
             Ok(columns) => columns.into_iter().map(Some).collect(),
-            Err(_) => batch
-                .columns()
-                .iter()
-                .map(|column| cast(column, &DataType::Utf8).ok())
-                .collect(),
+            Err(_) => {
+                batch.columns().iter().map(|column| cast(column, &DataType::Utf8).ok()).collect()
+            }
         };
         for row in 0..batch.num_rows() {
             rows.push(
@@ -264,7 +261,8 @@ fn read_csv(path: &Path) -> Result<Texts, CorpusError> {
 /// A cell that says something: empty and the usual words for nothing are missing.
 fn said(cell: Option<&String>) -> Option<String> {
     let text = cell?.trim();
-    let nothing = matches!(text.to_ascii_lowercase().as_str(), "" | "nan" | "null" | "none" | "na" | "n/a");
+    let nothing =
+        matches!(text.to_ascii_lowercase().as_str(), "" | "nan" | "null" | "none" | "na" | "n/a");
     (!nothing).then(|| text.to_owned())
 }
 
@@ -285,7 +283,13 @@ fn read_table(
         })
     };
     let (path_at, label_at) = (need(&PATHS)?, need(&LABELS)?);
-    let optional = [find(&GROUPS), find(&["platform"]), find(&["subset"]), find(&MANIPULATIONS), find(&["generator"])];
+    let optional = [
+        find(&GROUPS),
+        find(&["platform"]),
+        find(&["subset"]),
+        find(&MANIPULATIONS),
+        find(&["generator"]),
+    ];
     let folder = table.parent().unwrap_or_else(|| Path::new("."));
     for (number, row) in texts.rows.iter().enumerate() {
         // The head is line 1.
@@ -359,8 +363,6 @@ pub(crate) fn read_split_rows(path: &Path) -> Result<Vec<(String, String)>, Corp
     Ok(texts
         .rows
         .iter()
-        .filter_map(|row| {
-            Some((said(row.get(who)?.as_ref())?, said(row.get(part)?.as_ref())?))
-        })
+        .filter_map(|row| Some((said(row.get(who)?.as_ref())?, said(row.get(part)?.as_ref())?)))
         .collect())
 }

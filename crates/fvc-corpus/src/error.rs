@@ -34,7 +34,9 @@ pub enum CorpusError {
         source: rusqlite::Error,
     },
     /// Counts that do not add up: an input that ended neither as a result nor as a failure.
-    #[error("Manifest of {command}: {inputs} inputs, but {completed} completed and {failed} failed")]
+    #[error(
+        "Manifest of {command}: {inputs} inputs, but {completed} completed and {failed} failed"
+    )]
     Counts {
         /// The command.
         command: String,

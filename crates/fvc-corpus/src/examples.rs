@@ -44,7 +44,9 @@ pub enum ExamplesError {
         content_id: ContentId,
     },
     /// A row with another number of values than there are columns.
-    #[error("Row of source {content_id}, variant {variant}: expected {expected} values, found {found}")]
+    #[error(
+        "Row of source {content_id}, variant {variant}: expected {expected} values, found {found}"
+    )]
     RowLength {
         /// The source.
         content_id: ContentId,
@@ -82,7 +84,9 @@ pub enum ExamplesError {
         name: String,
     },
     /// An infinite value: features are finite or missing.
-    #[error("Source {content_id}, variant {variant}, column {column}: expected a finite or missing value, found {found}")]
+    #[error(
+        "Source {content_id}, variant {variant}, column {column}: expected a finite or missing value, found {found}"
+    )]
     NotFinite {
         /// The source.
         content_id: ContentId,

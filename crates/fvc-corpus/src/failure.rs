@@ -62,7 +62,8 @@ impl FailureTable {
                 .write_record([&path, &id, &row.stage, &row.reason, &row.expected, &row.found])
                 .map_err(csv_error)?;
         }
-        let bytes = writer.into_inner().map_err(|error| io(std::io::Error::other(error.to_string())))?;
+        let bytes =
+            writer.into_inner().map_err(|error| io(std::io::Error::other(error.to_string())))?;
         write_atomically(&path, &bytes).map_err(io)
     }
 

@@ -79,14 +79,15 @@ impl Index {
         for (content_id, mut members) in by_id {
             members.sort_by(|left, right| left.0.path.cmp(&right.0.path));
             let labels: BTreeSet<Label> = members.iter().map(|(member, _)| member.label).collect();
-            let refuse = |member: &Candidate, reason: &str, expected: &str, found: String| Failure {
-                path: member.path.clone(),
-                content_id: Some(content_id),
-                stage: "index".to_owned(),
-                reason: reason.to_owned(),
-                expected: expected.to_owned(),
-                found,
-            };
+            let refuse =
+                |member: &Candidate, reason: &str, expected: &str, found: String| Failure {
+                    path: member.path.clone(),
+                    content_id: Some(content_id),
+                    stage: "index".to_owned(),
+                    reason: reason.to_owned(),
+                    expected: expected.to_owned(),
+                    found,
+                };
             if labels.len() > 1 {
                 let said: Vec<String> = members
                     .iter()
@@ -184,9 +185,20 @@ impl Index {
             move |source| CorpusError::Io { path, source }
         };
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let csv_error = |error: csv::Error| CorpusError::Io { path: csv_path.clone(), source: error.into() };
+        let csv_error =
+            |error: csv::Error| CorpusError::Io { path: csv_path.clone(), source: error.into() };
         writer
-            .write_record(["content_id", "path", "label", "group", "platform", "subset", "manipulation", "generator", "bytes"])
+            .write_record([
+                "content_id",
+                "path",
+                "label",
+                "group",
+                "platform",
+                "subset",
+                "manipulation",
+                "generator",
+                "bytes",
+            ])
             .map_err(csv_error)?;
         for source in &self.sources {
             let text = |value: &Option<String>| value.clone().unwrap_or_else(String::new);
@@ -238,12 +250,16 @@ impl Index {
         let file: IndexFile = serde_json::from_slice(&bytes)
             .map_err(|error| wrong("an index as JSON", error.to_string()))?;
         if file.version != INDEX_VERSION {
-            return Err(wrong(&format!("version {INDEX_VERSION}"), format!("version {}", file.version)));
+            return Err(wrong(
+                &format!("version {INDEX_VERSION}"),
+                format!("version {}", file.version),
+            ));
         }
         if !file.sources.windows(2).all(|pair| pair[0].content_id < pair[1].content_id) {
             return Err(wrong("every source once, by content id", "another order".to_owned()));
         }
-        let rows = file.sources.iter().map(|source| (source.content_id, source.group.clone())).collect();
+        let rows =
+            file.sources.iter().map(|source| (source.content_id, source.group.clone())).collect();
         let index = Self::of(file.sources, GroupTable::from_rows(rows));
         if index.hash != file.hash {
             return Err(wrong(&format!("hash {}", index.hash), format!("hash {}", file.hash)));

@@ -52,11 +52,9 @@ impl Ledger {
         purpose: &str,
     ) -> Result<SealedOpening, CorpusError> {
         let wrong = |source| CorpusError::Ledger { path: self.path.clone(), source };
-        let transaction = rusqlite::Transaction::new_unchecked(
-            &self.connection,
-            TransactionBehavior::Immediate,
-        )
-        .map_err(wrong)?;
+        let transaction =
+            rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+                .map_err(wrong)?;
         let number: i64 = transaction
             .query_row(
                 "SELECT coalesce(max(number), 0) + 1 FROM opening WHERE split_hash = ?1",

@@ -66,7 +66,8 @@ impl RunFolder {
     /// The file cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CorpusError> {
         let path = self.path.join(name);
-        write_atomically(&path, bytes).map_err(|source| CorpusError::Io { path: path.clone(), source })
+        write_atomically(&path, bytes)
+            .map_err(|source| CorpusError::Io { path: path.clone(), source })
     }
 
     /// Records that the run failed, as `failure.json`.

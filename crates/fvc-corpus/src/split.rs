@@ -117,7 +117,9 @@ pub enum SplitError {
         content_id: ContentId,
     },
     /// An assignment that puts one group on two sides.
-    #[error("Group {group} would stand in {first} and in {second} (source {content_id}): sources that share an origin cannot be split")]
+    #[error(
+        "Group {group} would stand in {first} and in {second} (source {content_id}): sources that share an origin cannot be split"
+    )]
     GroupOnTwoSides {
         /// The group.
         group: GroupId,
@@ -292,14 +294,17 @@ impl Split {
         let mut parts: HashMap<GroupId, Part> = dealt
             .iter()
             .filter_map(|counts| {
-                fixed.get(&counts.group).and_then(|(part, _)| *part).map(|part| {
-                    (counts.group.clone(), part)
-                })
+                fixed
+                    .get(&counts.group)
+                    .and_then(|(part, _)| *part)
+                    .map(|part| (counts.group.clone(), part))
             })
             .collect();
         let folds_given = parts.values().any(|part| matches!(part, Part::Fold(_)));
         if folds_given && !open.is_empty() {
-            return Err(problem("some training sources have a fold number and some have none".to_owned()));
+            return Err(problem(
+                "some training sources have a fold number and some have none".to_owned(),
+            ));
         }
         let mut config = *config;
         let sealed = counted
@@ -318,9 +323,8 @@ impl Split {
                 .max()
                 .unwrap_or(0);
         } else {
-            let folds = deal_folds(&open, config.folds, config.seed).ok_or_else(|| {
-                missing_class(&open, config.folds, config.seed, "")
-            })?;
+            let folds = deal_folds(&open, config.folds, config.seed)
+                .ok_or_else(|| missing_class(&open, config.folds, config.seed, ""))?;
             for (counts, fold) in open.iter().zip(folds) {
                 parts.insert(counts.group.clone(), Part::Fold(fold));
             }
@@ -417,7 +421,10 @@ impl Split {
         let file: SplitFile = serde_json::from_slice(&bytes)
             .map_err(|error| corrupt("a split as JSON", error.to_string()))?;
         if file.version != SPLIT_VERSION {
-            return Err(corrupt(&format!("version {SPLIT_VERSION}"), format!("version {}", file.version)));
+            return Err(corrupt(
+                &format!("version {SPLIT_VERSION}"),
+                format!("version {}", file.version),
+            ));
         }
         let rows = file.members.len();
         let mut members = BTreeMap::new();
@@ -596,7 +603,9 @@ fn deal(
 }
 
 fn class_totals(counted: &[GroupCounts]) -> [usize; 2] {
-    counted.iter().fold([0, 0], |sum, counts| [sum[0] + counts.counts[0], sum[1] + counts.counts[1]])
+    counted
+        .iter()
+        .fold([0, 0], |sum, counts| [sum[0] + counts.counts[0], sum[1] + counts.counts[1]])
 }
 
 fn missing_class(counted: &[GroupCounts], folds: u32, seed: u64, sealed: &str) -> SplitError {
@@ -615,7 +624,9 @@ fn largest_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Option<u32> 
     let holding = |class: usize| counted.iter().filter(|counts| counts.counts[class] > 0).count();
     // No more folds than groups of the rarer class can ever work.
     let ceiling = u32::try_from(holding(0).min(holding(1))).unwrap_or(u32::MAX);
-    (2..folds.min(ceiling.saturating_add(1))).rev().find(|&k| deal_folds(counted, k, seed).is_some())
+    (2..folds.min(ceiling.saturating_add(1)))
+        .rev()
+        .find(|&k| deal_folds(counted, k, seed).is_some())
 }
 
 /// The order in which groups are dealt: drawn from the seed, then the most unequal in classes and
@@ -667,7 +678,8 @@ pub(crate) fn deal_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Opti
             for (fold, inside) in held.iter().enumerate() {
                 let before = share(*inside);
                 let own = share(counts);
-                let cost = own[0] * (2.0 * before[0] + own[0]) + own[1] * (2.0 * before[1] + own[1]);
+                let cost =
+                    own[0] * (2.0 * before[0] + own[0]) + own[1] * (2.0 * before[1] + own[1]);
                 if cost < chosen_cost {
                     chosen = fold;
                     chosen_cost = cost;
@@ -680,8 +692,10 @@ pub(crate) fn deal_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Opti
         if held.iter().any(|counts| counts.contains(&0)) {
             continue;
         }
-        let unevenness: f64 =
-            held.iter().map(|counts| share(*counts).iter().map(|part| part * part).sum::<f64>()).sum();
+        let unevenness: f64 = held
+            .iter()
+            .map(|counts| share(*counts).iter().map(|part| part * part).sum::<f64>())
+            .sum();
         if best.as_ref().is_none_or(|(known, _)| unevenness < *known) {
             best = Some((unevenness, dealt));
         }

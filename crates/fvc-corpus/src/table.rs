@@ -57,8 +57,8 @@ fn write_columns(
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
         .map_err(|error| wrong(error.to_string()))?;
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, schema, None)
-        .map_err(|error| wrong(error.to_string()))?;
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, schema, None).map_err(|error| wrong(error.to_string()))?;
     writer.write(&batch).map_err(|error| wrong(error.to_string()))?;
     writer.close().map_err(|error| wrong(error.to_string()))?;
     write_atomically(path, &bytes)
@@ -102,8 +102,10 @@ pub fn read_feature_matrix(path: &Path) -> Result<FeatureMatrix, CorpusError> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
-            let content_id: ContentId =
-                ids.value(row).parse().map_err(|error: fvc_media::ContentIdError| wrong(error.found))?;
+            let content_id: ContentId = ids
+                .value(row)
+                .parse()
+                .map_err(|error: fvc_media::ContentIdError| wrong(error.found))?;
             matrix.rows.push(FeatureRow {
                 content_id,
                 variant: variants.value(row),
@@ -155,7 +157,8 @@ pub fn write_predictions(stem: &Path, mut rows: Vec<PredictionRow>) -> Result<()
         (4, ("margin", DataType::Float64, numbers(&|row| row.margin))),
         (5, ("probability", DataType::Float64, numbers(&|row| row.probability))),
     ]);
-    let fields = columns.values().map(|(name, kind, _)| Field::new(*name, kind.clone(), false)).collect();
+    let fields =
+        columns.values().map(|(name, kind, _)| Field::new(*name, kind.clone(), false)).collect();
     write_columns(&path, fields, columns.into_values().map(|(_, _, column)| column).collect())?;
     let path = stem.with_extension("predictions.csv");
     let io = |source| CorpusError::Io { path: path.clone(), source };

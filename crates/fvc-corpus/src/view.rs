@@ -134,9 +134,8 @@ impl Split {
             return Err(SplitError::NoSuchFold { found: fold, folds: self.folds() });
         }
         self.check_groups(examples)?;
-        let train = self.train_rows(examples, |part| {
-            part != Part::Sealed && part != Part::Fold(fold)
-        });
+        let train =
+            self.train_rows(examples, |part| part != Part::Sealed && part != Part::Fold(fold));
         let eval = self.eval_rows(examples, Part::Fold(fold));
         Ok((train, eval))
     }
@@ -244,7 +243,9 @@ impl<'a> TrainView<'a> {
         let weights = rows
             .iter()
             .map(|&at| {
-                rows_of.get(&examples.rows[at].content_id).map_or(1.0, |&count| 1.0 / f64::from(count))
+                rows_of
+                    .get(&examples.rows[at].content_id)
+                    .map_or(1.0, |&count| 1.0 / f64::from(count))
             })
             .collect();
         let scope = FitScope {

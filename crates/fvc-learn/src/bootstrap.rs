@@ -89,7 +89,12 @@ pub struct Margin {
 }
 
 /// Metrics with intervals.
-pub(crate) fn evaluate(rows: &ScoredRows, weighting: Weighting, draws: u32, seed: u64) -> Evaluation {
+pub(crate) fn evaluate(
+    rows: &ScoredRows,
+    weighting: Weighting,
+    draws: u32,
+    seed: u64,
+) -> Evaluation {
     let metrics = rows.metrics(weighting);
     let mut found: Vec<Vec<f64>> = vec![Vec::new(); Metric::ALL.len()];
     let mut one_class_draws = 0;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::bootstrap::{Evaluation, Margin, evaluate, margin};
 use crate::metrics::{Metric, Scored, ScoredRows, Weighting};
 use crate::{
-    Calibration, Detector, Fitted, Grid, LearnError, ModelKind, Parameters, Preprocessor, Thresholds,
+    Calibration, Detector, Fitted, Grid, LearnError, ModelKind, Parameters, Preprocessor,
+    Thresholds,
 };
 
 /// How a model is fitted and judged.
@@ -441,7 +442,10 @@ fn baseline_inputs(
     ] {
         all.push((name, Some(examples.with_columns(columns)?)));
     }
-    all.push(("missing pattern only", Some(examples.with_columns(&roles.model)?.missing_pattern())));
+    all.push((
+        "missing pattern only",
+        Some(examples.with_columns(&roles.model)?.missing_pattern()),
+    ));
     Ok(all)
 }
 

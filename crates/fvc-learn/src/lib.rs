@@ -30,8 +30,10 @@ pub use detector::{Assessment, Detector, Unusual};
 pub use error::LearnError;
 pub use estimator::{Estimator, Fitted, ParameterValue, Parameters};
 pub use linear::LinearModel;
-pub use metrics::{CALIBRATION_BINS, Confusion, LOG_LOSS_CLIP, Metric, Metrics, THRESHOLD, Weighting};
+pub use metrics::{
+    CALIBRATION_BINS, Confusion, LOG_LOSS_CLIP, Metric, Metrics, THRESHOLD, Weighting,
+};
 pub use model_body::{Contributions, MODEL_BODY_VERSION, ModelBody};
 pub use preprocess::{Collinearity, DropReason, DroppedColumn, Preprocessor, PreprocessorConfig};
-pub use thresholds::{Thresholds, Verdict};
 pub use registry::{Grid, ModelKind};
+pub use thresholds::{Thresholds, Verdict};

@@ -233,7 +233,8 @@ impl ScoredRows {
         let given: Vec<Scored<'a>> = rows.collect();
         // Groups in the order of their names, whatever the order of the rows: two sets of
         // predictions for the same sources number them alike, which pairs their bootstraps.
-        let mut group_of: BTreeMap<&GroupId, usize> = given.iter().map(|row| (row.group, 0)).collect();
+        let mut group_of: BTreeMap<&GroupId, usize> =
+            given.iter().map(|row| (row.group, 0)).collect();
         for (number, at) in group_of.values_mut().enumerate() {
             *at = number;
         }
@@ -382,8 +383,7 @@ impl ScoredRows {
             }
         }
         let pairs = |at: usize| real_below[at] * fakes[at];
-        let pooled =
-            (pairs(self.folds) > 0.0).then(|| ordered[self.folds] / pairs(self.folds));
+        let pooled = (pairs(self.folds) > 0.0).then(|| ordered[self.folds] / pairs(self.folds));
         let all: f64 = (0..self.folds).map(pairs).sum();
         let within = (all > 0.0).then(|| ordered[..self.folds].iter().sum::<f64>() / all);
         (pooled, within)

@@ -92,7 +92,9 @@ impl fmt::Display for DropReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AllMissing => formatter.write_str("no training row has a value"),
-            Self::Constant { value } => write!(formatter, "constant on the training side ({value})"),
+            Self::Constant { value } => {
+                write!(formatter, "constant on the training side ({value})")
+            }
             Self::Correlated { with, correlation } => {
                 write!(formatter, "correlation {correlation:.3} with {with}")
             }
@@ -173,13 +175,18 @@ impl TryFrom<StoredPreprocessor> for Preprocessor {
         let mut kept_columns = Vec::with_capacity(kept.len());
         let mut next = 0;
         for column in &kept {
-            let name = input_columns
-                .get(column.at)
-                .ok_or_else(|| {
-                    format!("kept column: expected a position below {}, found {}", input_columns.len(), column.at)
-                })?;
+            let name = input_columns.get(column.at).ok_or_else(|| {
+                format!(
+                    "kept column: expected a position below {}, found {}",
+                    input_columns.len(),
+                    column.at
+                )
+            })?;
             if column.at < next {
-                return Err(format!("kept columns: expected rising positions, found {} twice or late", column.at));
+                return Err(format!(
+                    "kept columns: expected rising positions, found {} twice or late",
+                    column.at
+                ));
             }
             next = column.at + 1;
             let finite = column.median.is_finite() && column.mean.is_finite();
@@ -238,8 +245,11 @@ impl Preprocessor {
                 .iter()
                 .map(|&(values, _)| if values[at].is_nan() { median } else { values[at] })
                 .collect();
-            let mean =
-                filled.iter().zip(&rows).map(|(value, (_, weight))| value * (weight / total)).sum::<f64>();
+            let mean = filled
+                .iter()
+                .zip(&rows)
+                .map(|(value, (_, weight))| value * (weight / total))
+                .sum::<f64>();
             let variance = filled
                 .iter()
                 .zip(&rows)
@@ -271,7 +281,10 @@ impl Preprocessor {
         }
         if let Some(bound) = config.collinearity.vif {
             for (gone, vif) in drop_inflated(&correlation, &mut alive, bound)? {
-                dropped.push(DroppedColumn { name: name_of(gone), why: DropReason::Collinear { vif } });
+                dropped.push(DroppedColumn {
+                    name: name_of(gone),
+                    why: DropReason::Collinear { vif },
+                });
             }
         }
         if alive.is_empty() {
@@ -406,9 +419,14 @@ fn drop_correlated(
         }
         let Some((left, right, _)) = worst else { return gone };
         let mean_of = |column: usize| {
-            alive.iter().filter(|&&other| other != column).map(|&other| correlation[column][other].abs()).sum::<f64>()
+            alive
+                .iter()
+                .filter(|&&other| other != column)
+                .map(|&other| correlation[column][other].abs())
+                .sum::<f64>()
         };
-        let (dropped, kept) = if mean_of(left) > mean_of(right) { (left, right) } else { (right, left) };
+        let (dropped, kept) =
+            if mean_of(left) > mean_of(right) { (left, right) } else { (right, left) };
         alive.retain(|&column| column != dropped);
         gone.push((dropped, kept, correlation[dropped][kept]));
     }

@@ -50,10 +50,7 @@ pub struct Thresholds {
 
 impl Thresholds {
     /// From one row a source: group, label, calibrated out-of-fold probability.
-    pub fn fit<'a>(
-        rows: impl Iterator<Item = (&'a GroupId, Label, f64)>,
-        max_error: f64,
-    ) -> Self {
+    pub fn fit<'a>(rows: impl Iterator<Item = (&'a GroupId, Label, f64)>, max_error: f64) -> Self {
         let mut highest_real: BTreeMap<&GroupId, f64> = BTreeMap::new();
         let mut lowest_fake: BTreeMap<&GroupId, f64> = BTreeMap::new();
         for (group, label, probability) in rows {

@@ -192,7 +192,9 @@ impl ChromaTerms {
             let at = x >> shift;
             let sample = |row: &[u8], at: usize| -> i64 {
                 if wide {
-                    i64::from(u16::from_le_bytes([row[2 * at], row[2 * at + 1]]) >> layout.padding_bits)
+                    i64::from(
+                        u16::from_le_bytes([row[2 * at], row[2 * at + 1]]) >> layout.padding_bits,
+                    )
                 } else {
                     i64::from(row[at])
                 }

@@ -117,11 +117,9 @@ fn open_decoder(opened: &Opened) -> Result<decoder::Video, Trouble> {
     let mut decoder = context.decoder();
     decoder.set_packet_time_base(time_base);
     decoder.video().map_err(|error| match error {
-        Error::DecoderNotFound | Error::InvalidData => Trouble::new(
-            Reason::Unsupported,
-            "a codec that this FFmpeg decodes",
-            error.to_string(),
-        ),
+        Error::DecoderNotFound | Error::InvalidData => {
+            Trouble::new(Reason::Unsupported, "a codec that this FFmpeg decodes", error.to_string())
+        }
         other => av_trouble(other, "a decoder"),
     })
 }
@@ -377,11 +375,6 @@ fn seek(opened: &mut Opened, time: i64) -> bool {
     let Ok(stream) = i32::try_from(opened.stream) else { return false };
     // SAFETY: the context is alive and ours; a failed seek is reported, not undefined.
     unsafe {
-        ffi::av_seek_frame(
-            opened.input.as_mut_ptr(),
-            stream,
-            time,
-            ffi::AVSEEK_FLAG_BACKWARD,
-        ) >= 0
+        ffi::av_seek_frame(opened.input.as_mut_ptr(), stream, time, ffi::AVSEEK_FLAG_BACKWARD) >= 0
     }
 }

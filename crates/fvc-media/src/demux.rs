@@ -19,8 +19,18 @@ ogg,asf,asf_o,h264,hevc,m4v,vc1,ivf,obu,av1,dv,mxf,nut,rm,wtv,y4m,yuv4mpegpipe,g
 
 /// Demuxers that would read other files or the network if they were let.
 const NEVER: [&str; 12] = [
-    "hls", "applehttp", "dash", "concat", "concatf", "image2", "image2pipe", "sdp", "rtsp",
-    "ffmetadata", "lavfi", "imf",
+    "hls",
+    "applehttp",
+    "dash",
+    "concat",
+    "concatf",
+    "image2",
+    "image2pipe",
+    "sdp",
+    "rtsp",
+    "ffmetadata",
+    "lavfi",
+    "imf",
 ];
 
 /// How many bytes are shown to the container probes that name what is refused.
@@ -68,7 +78,9 @@ pub(crate) fn open<T: Read + Seek + Send + 'static>(
             (_, Error::Other { errno }) if errno == libc::ENOMEM => {
                 av_trouble(error, "a container")
             }
-            (Some(name), _) if NEVER.iter().any(|never| name.split(',').any(|own| own == *never)) => {
+            (Some(name), _)
+                if NEVER.iter().any(|never| name.split(',').any(|own| own == *never)) =>
+            {
                 Trouble::new(
                     Reason::FormatRefused,
                     "a video file",
@@ -110,17 +122,16 @@ fn pick_stream(input: &Input) -> Option<usize> {
     input
         .streams()
         .filter(|stream| stream.parameters().medium() == media::Type::Video)
-        .filter(|stream| {
-            !stream.disposition().contains(format::stream::Disposition::ATTACHED_PIC)
-        })
+        .filter(|stream| !stream.disposition().contains(format::stream::Disposition::ATTACHED_PIC))
         .map(|stream| {
             let default = stream.disposition().contains(format::stream::Disposition::DEFAULT);
-            let pixels = raw_parameters(&stream).map_or(0, |raw| {
-                i64::from(raw.width.max(0)) * i64::from(raw.height.max(0))
-            });
+            let pixels = raw_parameters(&stream)
+                .map_or(0, |raw| i64::from(raw.width.max(0)) * i64::from(raw.height.max(0)));
             (stream.index(), default, pixels)
         })
-        .max_by_key(|&(index, default, pixels)| (pixels > 0, default, pixels, std::cmp::Reverse(index)))
+        .max_by_key(|&(index, default, pixels)| {
+            (pixels > 0, default, pixels, std::cmp::Reverse(index))
+        })
         .map(|(index, _, _)| index)
 }
 
@@ -345,8 +356,8 @@ pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<
         if packet.is_corrupt() {
             damage.get_or_insert_with(|| format!("packet {} is cut or damaged", packets.len()));
         }
-        let hidden_vp8 = is_vp8
-            && packet.data().and_then(<[u8]>::first).is_some_and(|first| first & 0x10 == 0);
+        let hidden_vp8 =
+            is_vp8 && packet.data().and_then(<[u8]>::first).is_some_and(|first| first & 0x10 == 0);
         packets.push(PacketFacts {
             presentation: packet.pts(),
             decoding: packet.dts(),
@@ -480,11 +491,7 @@ fn rotation(stream: &format::stream::Stream<'_>) -> u16 {
 }
 
 /// Presentation times of the shown frames, ascending.
-fn frame_times(
-    packets: &[PacketFacts],
-    time_base: Rational,
-    rate: Option<Rational>,
-) -> Vec<i64> {
+fn frame_times(packets: &[PacketFacts], time_base: Rational, rate: Option<Rational>) -> Vec<i64> {
     let shown = || packets.iter().filter(|packet| !packet.discarded);
     for times in [
         shown().map(|packet| packet.presentation).collect::<Option<Vec<i64>>>(),

@@ -53,9 +53,7 @@ pub use encode::{
     ColorMatrix, ColorTags, EncodeError, EncodeSettings, Encoder, PRESETS, encode_h264,
 };
 pub use error::{MediaError, Reason};
-pub use facts::{
-    Facts, FrameCount, FrameCountOrigin, FrameIndex, PacketFacts, PictureType,
-};
+pub use facts::{Facts, FrameCount, FrameCountOrigin, FrameIndex, PacketFacts, PictureType};
 #[cfg(feature = "ffmpeg")]
 pub use file_key::FileKey;
 pub use frame::{Frame, FrameShapeError, FrameSpan, Window};

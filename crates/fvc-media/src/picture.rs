@@ -40,8 +40,7 @@ impl PictureConverter {
             Some(rgb) => rgb,
             None => self.by_swscale(frame)?,
         };
-        let (rgb, width, height) =
-            rotate(rgb, width as usize, height as usize, self.rotation);
+        let (rgb, width, height) = rotate(rgb, width as usize, height as usize, self.rotation);
         Ok(Upright { rgb, width: width as u32, height: height as u32 })
     }
 

@@ -27,7 +27,12 @@ pub(crate) enum Job {
     /// Facts and frame index, no decoding.
     Probe,
     /// Facts, frame index and the frames of a sampling, resolved before or to be resolved now.
-    Sample { content_id: ContentId, sampling: Sampling, resolved: Option<ResolvedSampling>, whole: bool },
+    Sample {
+        content_id: ContentId,
+        sampling: Sampling,
+        resolved: Option<ResolvedSampling>,
+        whole: bool,
+    },
     /// Facts, frame index and the frames of these stretches (first and last position).
     Spans { spans: Vec<(u64, u64)> },
 }
@@ -166,7 +171,8 @@ fn read_picture(mut body: Vec<u8>) -> io::Result<Picture> {
         word
     };
     let [w0, w1, w2, w3, h0, h1, h2, h3] = word(16);
-    let (width, height) = (u32::from_le_bytes([w0, w1, w2, w3]), u32::from_le_bytes([h0, h1, h2, h3]));
+    let (width, height) =
+        (u32::from_le_bytes([w0, w1, w2, w3]), u32::from_le_bytes([h0, h1, h2, h3]));
     let expected = 3_u64 * u64::from(width) * u64::from(height);
     if expected == 0 || expected != (body.len() - PICTURE_HEAD) as u64 {
         return Err(bad(&format!("{expected} bytes of a {width}x{height} picture")));

@@ -228,9 +228,8 @@ impl Reader {
         let whole = mode == ReadMode::WholeFile;
         let job = Job::Sample { content_id, sampling: sampling.clone(), resolved, whole };
         let mut gatherer = Gatherer::new(sink);
-        let (info, end) = self.decode(path, &content_id, bytes, job, &mut |message| {
-            gatherer.take(message)
-        })?;
+        let (info, end) =
+            self.decode(path, &content_id, bytes, job, &mut |message| gatherer.take(message))?;
         let complete = gatherer.delivered;
         let report = self.settle(path, &content_id, info, end, whole)?;
         if complete == 0 {
@@ -265,8 +264,8 @@ impl Reader {
             return Err(recall(path, failure));
         }
         let job = Job::Spans { spans: spans.iter().map(|span| (span.first, span.last)).collect() };
-        let (info, end) = self.decode(path, &content_id, bytes, job, &mut |message| {
-            match message {
+        let (info, end) =
+            self.decode(path, &content_id, bytes, job, &mut |message| match message {
                 Message::Picture(picture) => match Frame::new(
                     picture.width,
                     picture.height,
@@ -278,8 +277,7 @@ impl Reader {
                     Err(_) => ControlFlow::Break(()),
                 },
                 _ => ControlFlow::Continue(()),
-            }
-        })?;
+            })?;
         self.settle(path, &content_id, info, end, false)
     }
 
@@ -397,7 +395,9 @@ impl Reader {
             .map_err(|error| unavailable(path, &error.to_string()))?;
         let program = match &self.program {
             Some(program) => program.clone(),
-            None => std::env::current_exe().map_err(|error| unavailable(path, &error.to_string()))?,
+            None => {
+                std::env::current_exe().map_err(|error| unavailable(path, &error.to_string()))?
+            }
         };
         let mut child = Command::new(&program)
             .arg(CHILD_ARGUMENT)
@@ -407,8 +407,8 @@ impl Reader {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| unavailable(path, &format!("{}: {error}", program.display())))?;
-        let deadline =
-            Instant::now().checked_add(Duration::from_secs_f64(self.limits.wall_clock_seconds.min(1e9)));
+        let deadline = Instant::now()
+            .checked_add(Duration::from_secs_f64(self.limits.wall_clock_seconds.min(1e9)));
         let pipes = Pipes::of(&mut child, &self.limits);
         let outcome = match &pipes {
             Some(pipes) => self.listen(&pipes.messages, deadline, sink),
@@ -473,7 +473,6 @@ impl Reader {
         deadline: Option<Instant>,
         sink: &mut dyn FnMut(Message) -> ControlFlow<()>,
     ) -> Heard {
-
         loop {
             if self.cancel.load(Ordering::Relaxed) {
                 return Heard::Cancelled;
@@ -544,9 +543,7 @@ impl Reader {
         failure: &CachedFailure,
     ) -> Result<(), MediaError> {
         let Some(cache) = &self.cache else { return Ok(()) };
-        cache
-            .put_failure(content_id, &self.limits, failure)
-            .map_err(|error| trouble(path, &error))
+        cache.put_failure(content_id, &self.limits, failure).map_err(|error| trouble(path, &error))
     }
 
     /// Passes a result on; a failure that the bytes decide is remembered first.

@@ -203,10 +203,9 @@ impl Config {
             path: None,
             problem: format!("{key}: expected {expected}, found {found}"),
         };
-        self.sampling.check().map_err(|error| PipelineError::Config {
-            path: None,
-            problem: error.to_string(),
-        })?;
+        self.sampling
+            .check()
+            .map_err(|error| PipelineError::Config { path: None, problem: error.to_string() })?;
         if !(16..=4096).contains(&self.scale.size) {
             return Err(wrong("scale.size", "16 to 4096 pixels", self.scale.size.to_string()));
         }
@@ -229,10 +228,18 @@ impl Config {
             ));
         }
         if !(self.train.max_error > 0.0 && self.train.max_error < 0.5) {
-            return Err(wrong("train.max_error", "above 0, below 0.5", self.train.max_error.to_string()));
+            return Err(wrong(
+                "train.max_error",
+                "above 0, below 0.5",
+                self.train.max_error.to_string(),
+            ));
         }
         if self.train.inner_folds < 2 {
-            return Err(wrong("train.inner_folds", "at least 2", self.train.inner_folds.to_string()));
+            return Err(wrong(
+                "train.inner_folds",
+                "at least 2",
+                self.train.inner_folds.to_string(),
+            ));
         }
         if !(100..=100_000).contains(&self.train.bootstrap_draws) {
             return Err(wrong(

@@ -3,7 +3,9 @@
 use std::fs;
 
 use fvc_augment::Draw;
-use fvc_corpus::{FeatureMatrix, FeatureRow, Source, read_feature_matrix, write_atomically, write_feature_matrix};
+use fvc_corpus::{
+    FeatureMatrix, FeatureRow, Source, read_feature_matrix, write_atomically, write_feature_matrix,
+};
 use fvc_features::{FeatureSet, NATIVE, SCALED};
 use fvc_media::{ContentId, Facts};
 use serde::{Deserialize, Serialize};

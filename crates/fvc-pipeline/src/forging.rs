@@ -254,7 +254,11 @@ fn forge_clip(
     let needed = u64::from(options.frames) + u64::from(options.frames) / 2;
     let windows = u64::from(options.windows).min(total / needed);
     if windows == 0 {
-        return Err(row("too_short", format!("at least {needed} frames"), format!("{total} frames")));
+        return Err(row(
+            "too_short",
+            format!("at least {needed} frames"),
+            format!("{total} frames"),
+        ));
     }
     let spans: Vec<FrameSpan> = (0..windows)
         .map(|window| {
@@ -286,7 +290,14 @@ fn forge_clip(
             number += 1;
             let complete = gathering.take();
             if let (Some(earlier), Some(donor)) = (waiting.take(), complete.as_ref()) {
-                match write_twins(clip, &probe.content_id, &earlier, Some(&donor.frames), rate, options) {
+                match write_twins(
+                    clip,
+                    &probe.content_id,
+                    &earlier,
+                    Some(&donor.frames),
+                    rate,
+                    options,
+                ) {
                     Ok(files) => made.extend(files),
                     Err(error) => {
                         stopped = Some(error);
@@ -297,7 +308,14 @@ fn forge_clip(
                 if number == spans.len()
                     && let Some(last) = complete.as_ref()
                 {
-                    match write_twins(clip, &probe.content_id, last, Some(&earlier.frames), rate, options) {
+                    match write_twins(
+                        clip,
+                        &probe.content_id,
+                        last,
+                        Some(&earlier.frames),
+                        rate,
+                        options,
+                    ) {
                         Ok(files) => made.extend(files),
                         Err(error) => {
                             stopped = Some(error);
@@ -353,7 +371,8 @@ fn write_twins(
             found,
         }))
     };
-    let kept = FrameSpan { first: cut.span.first, last: cut.span.first + u64::from(options.frames) - 1 };
+    let kept =
+        FrameSpan { first: cut.span.first, last: cut.span.first + u64::from(options.frames) - 1 };
     let mut files = Vec::new();
     let authentic = format!("real/{name}.mp4");
     encode(&options.out.join(&authentic), &cut.frames[..keep], rate, options.crf)
@@ -467,7 +486,8 @@ fn write_records(out: &Path, files: &[ForgedFile]) -> Result<(), PipelineError> 
         .map_err(|source| PipelineError::Io { path: details.clone(), source })?;
     let mut table = String::from("path,label,group,manipulation\n");
     for file in files {
-        let kind = file.forgery.as_ref().map_or_else(String::new, |forgery| forgery.kind.to_string());
+        let kind =
+            file.forgery.as_ref().map_or_else(String::new, |forgery| forgery.kind.to_string());
         // Names hold letters, digits and _ only: nothing to quote.
         table.push_str(&format!("{},{},{},{kind}\n", file.path, file.label, file.group));
     }

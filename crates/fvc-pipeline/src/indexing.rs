@@ -6,9 +6,9 @@ use fvc_corpus::{Candidate, Failure, FailureTable, Index, Label, Manifest, gathe
 use fvc_media::{ContentId, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::PipelineError;
 use crate::pass::media_failure;
 use crate::stages::Environment;
-use crate::PipelineError;
 
 /// What indexing found.
 #[derive(Clone, Debug)]
@@ -123,10 +123,7 @@ pub fn index(
     }
     Ok(IndexOutcome {
         sources,
-        groups_by_label: [
-            holding[Label::Real.index()].len(),
-            holding[Label::Fake.index()].len(),
-        ],
+        groups_by_label: [holding[Label::Real.index()].len(), holding[Label::Fake.index()].len()],
         groups: index.groups().group_count(),
         ignored: gathered.ignored,
         manifest,

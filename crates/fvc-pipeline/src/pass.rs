@@ -96,10 +96,9 @@ pub(crate) fn run_pass(
     };
     // The bytes must still be those that were indexed: features of other bytes under this id
     // would be somebody else's.
-    let identity = context
-        .reader
-        .identify(&source.path)
-        .map_err(|error| PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass"))))?;
+    let identity = context.reader.identify(&source.path).map_err(|error| {
+        PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass")))
+    })?;
     if identity.content_id != source.content_id {
         return Err(row(
             Reason::Changed.code(),
@@ -108,8 +107,9 @@ pub(crate) fn run_pass(
         ));
     }
     let mut sinks = make_sinks(context, source, draws, &owed)?;
-    let frame_rate = source_frame_rate(context.reader, &source.path)
-        .map_err(|error| PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass"))))?;
+    let frame_rate = source_frame_rate(context.reader, &source.path).map_err(|error| {
+        PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass")))
+    })?;
 
     let mut stopped: Option<PassError> = None;
     let report = context.reader.read_clip(
@@ -152,7 +152,9 @@ pub(crate) fn run_pass(
     let mut names = Vec::with_capacity(owed.outputs.len());
     for output in &owed.outputs {
         let Some(sink) = sinks.get_mut(&output.variant) else {
-            return Err(PipelineError::Internal { what: format!("no sink for {}", output.name) }.into());
+            return Err(
+                PipelineError::Internal { what: format!("no sink for {}", output.name) }.into()
+            );
         };
         let made = finish(context, sink, output.task, &report.facts)
             .map_err(|error| error.into_pass_error(&row))?;
@@ -202,9 +204,9 @@ fn make_sinks(
             }
             Task::File => {
                 let id = source.content_id.to_hex();
-                let kind = sink.draw.as_ref().map_or_else(String::new, |draw| draw.kind.to_string());
-                let relative =
-                    format!("variants/{}/{id}-{}-{kind}.mp4", &id[..2], output.variant);
+                let kind =
+                    sink.draw.as_ref().map_or_else(String::new, |draw| draw.kind.to_string());
+                let relative = format!("variants/{}/{id}-{}-{kind}.mp4", &id[..2], output.variant);
                 sink.file = Some(FileSink { relative, encoder: None });
             }
         }
@@ -366,9 +368,8 @@ fn finish(
             let encoder = file.encoder.ok_or_else(lost)?;
             encoder.finish().map_err(|error| FinishError::Encode(error.to_string()))?;
             let path = context.workspace.root().join(&file.relative);
-            let io = |source| {
-                FinishError::Pipeline(PipelineError::Io { path: path.clone(), source })
-            };
+            let io =
+                |source| FinishError::Pipeline(PipelineError::Io { path: path.clone(), source });
             let hash = ContentId::of_file(&path).map_err(io)?.to_hex();
             let bytes = std::fs::metadata(&path).map_err(io)?.len();
             Ok(Output::File { path: file.relative, bytes, hash })
@@ -378,14 +379,14 @@ fn finish(
 
 /// What the extractors are told of the file. A variant has no stream of its own: its codec facts
 /// are missing, never those of the file it came from.
-pub(crate) fn clip_facts(
-    facts: &Facts,
-    is_variant: bool,
-    scaled: Option<(u32, u32)>,
-) -> ClipFacts {
+pub(crate) fn clip_facts(facts: &Facts, is_variant: bool, scaled: Option<(u32, u32)>) -> ClipFacts {
     let (native_width, native_height) = facts.upright_size();
     ClipFacts {
-        stream_bit_rate: if is_variant { None } else { facts.stream_bit_rate.map(|rate| rate as f64) },
+        stream_bit_rate: if is_variant {
+            None
+        } else {
+            facts.stream_bit_rate.map(|rate| rate as f64)
+        },
         frame_rate: if is_variant { None } else { facts.frame_rate.and_then(Rational::value) },
         native_width,
         native_height,

@@ -142,9 +142,8 @@ pub struct Wanted {
 pub fn draws(config: &Config, content_id: &ContentId) -> Result<Vec<Draw>, PipelineError> {
     (1..=config.augment.variants)
         .map(|variant| {
-            Draw::for_variant(content_id, variant, &config.augment.kinds).map_err(|error| {
-                PipelineError::Config { path: None, problem: error.to_string() }
-            })
+            Draw::for_variant(content_id, variant, &config.augment.kinds)
+                .map_err(|error| PipelineError::Config { path: None, problem: error.to_string() })
         })
         .collect()
 }

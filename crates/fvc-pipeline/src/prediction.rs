@@ -10,7 +10,9 @@ use fvc_clips::{SizeSpec, scale_frame};
 use fvc_corpus::Failure;
 use fvc_features::{Extractor, NATIVE, SCALED};
 use fvc_learn::{Assessment, Detector, Verdict};
-use fvc_media::{ContentId, DecodeVerdict, Frame, Limits, MediaCache, PartialPolicy, ReadMode, Reader, Reason};
+use fvc_media::{
+    ContentId, DecodeVerdict, Frame, Limits, MediaCache, PartialPolicy, ReadMode, Reader, Reason,
+};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 

@@ -66,7 +66,9 @@ pub fn list(runs: &Path) -> Result<Vec<RunSummary>, PipelineError> {
             });
         }
     }
-    found.sort_by(|left, right| (&left.experiment, &left.name).cmp(&(&right.experiment, &right.name)));
+    found.sort_by(|left, right| {
+        (&left.experiment, &left.name).cmp(&(&right.experiment, &right.name))
+    });
     Ok(found)
 }
 

@@ -126,9 +126,7 @@ fn join_tables(
             .remove(&(content_id, variant))
             .ok_or_else(|| lacking("stage4", &content_id, variant))?;
         // Facts are of the source: every variant stands for the file that it came from.
-        let own = facts
-            .get(&(content_id, 0))
-            .ok_or_else(|| lacking("facts", &content_id, 0))?;
+        let own = facts.get(&(content_id, 0)).ok_or_else(|| lacking("facts", &content_id, 0))?;
         values.extend(scaled);
         values.extend_from_slice(own);
         rows.push(fvc_corpus::FeatureRow { content_id, variant, values });
@@ -174,9 +172,7 @@ pub fn train(
         ));
     }
     if !split.has_sealed() {
-        notes.push(
-            "no sealed test: test fraction 0, grouped cross-validation only".to_owned(),
-        );
+        notes.push("no sealed test: test fraction 0, grouped cross-validation only".to_owned());
     }
 
     let record = RunRecord {
@@ -270,7 +266,10 @@ fn fit_all(
         split_hash: split.hash().to_owned(),
         index_hash: record.index_hash.clone(),
         program: record.program.clone(),
-        run: folder.path().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        run: folder
+            .path()
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
     })
     .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
     let mut models = Vec::new();

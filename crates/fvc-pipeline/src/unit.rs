@@ -127,7 +127,9 @@ impl Unit {
             return Ok(UnitState::Damaged(format!("record of source {}", file.unit.content_id)));
         }
         if hash(&file.unit)? != file.hash {
-            return Ok(UnitState::Damaged("contents that do not have the recorded hash".to_owned()));
+            return Ok(UnitState::Damaged(
+                "contents that do not have the recorded hash".to_owned(),
+            ));
         }
         Ok(UnitState::Whole(Box::new(file.unit)))
     }

@@ -83,11 +83,12 @@ impl Workspace {
             }
             Err(source) => return Err(PipelineError::Io { path: mark, source }),
         };
-        let found: Mark = serde_json::from_slice(&bytes).map_err(|error| PipelineError::Corrupt {
-            path: mark.clone(),
-            expected: "the mark of a workspace".to_owned(),
-            found: error.to_string(),
-        })?;
+        let found: Mark =
+            serde_json::from_slice(&bytes).map_err(|error| PipelineError::Corrupt {
+                path: mark.clone(),
+                expected: "the mark of a workspace".to_owned(),
+                found: error.to_string(),
+            })?;
         if found.layout_version != LAYOUT_VERSION {
             return Err(PipelineError::Corrupt {
                 path: mark,

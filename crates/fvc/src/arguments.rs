@@ -24,7 +24,14 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Shared {
     /// Folder in which everything about one corpus is kept.
-    #[arg(long, short, global = true, value_name = "DIR", default_value = "fvc-workspace", env = "FVC_WORKSPACE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "DIR",
+        default_value = "fvc-workspace",
+        env = "FVC_WORKSPACE"
+    )]
     pub(crate) workspace: PathBuf,
     /// Configuration file; fvc.example.toml documents every key. Options given here win over it.
     #[arg(long, global = true, value_name = "FILE", env = "FVC_CONFIG")]

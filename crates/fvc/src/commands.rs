@@ -44,8 +44,7 @@ pub(crate) struct Context<'a> {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let bars = Bars::new();
     let silent = Silent;
-    let progress: &dyn Progress =
-        if arguments.shared.quiet { &silent } else { &bars };
+    let progress: &dyn Progress = if arguments.shared.quiet { &silent } else { &bars };
     let ended = interrupt::flag().map_err(CommandError::from).and_then(|cancel| {
         dispatch(arguments, &Context { shared: &arguments.shared, cancel, progress })
     });

@@ -56,9 +56,11 @@ impl Table {
                 .iter()
                 .zip(&widths)
                 .zip(&self.right)
-                .map(|((cell, &width), &right)| {
-                    if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-                })
+                .map(
+                    |((cell, &width), &right)| {
+                        if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                    },
+                )
                 .collect();
             lines.push(cells.join("  ").trim_end().to_owned());
         }
@@ -97,10 +99,8 @@ pub(crate) fn failures(failures: &[Failure], table: &std::path::Path) -> String 
 /// The decodes of a command, and why.
 pub(crate) fn decodes(manifest: &Manifest) -> String {
     let decodes = manifest.decode_counts();
-    let mut text = format!(
-        "Decodes: {} of sources, {} of our own encodes",
-        decodes.sources, decodes.own
-    );
+    let mut text =
+        format!("Decodes: {} of sources, {} of our own encodes", decodes.sources, decodes.own);
     for (reason, count) in &decodes.reasons {
         text.push_str(&format!("\n  {count} for: {reason}"));
     }

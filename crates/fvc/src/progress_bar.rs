@@ -55,8 +55,14 @@ impl Progress for Bars {
         };
         if let Ok(mut current) = self.current.lock() {
             let now = Instant::now();
-            *current =
-                Some(Current { bar, what: what.to_owned(), total, done: 0, begun: now, last_line: now });
+            *current = Some(Current {
+                bar,
+                what: what.to_owned(),
+                total,
+                done: 0,
+                begun: now,
+                last_line: now,
+            });
         }
     }
 

@@ -139,7 +139,16 @@ fn the_bits_are_those_of_this_version() {
         .filter(|kind| **kind != Kind::H264Transcode)
         .map(|&kind| hash(kind))
         .collect();
-    assert_eq!(found, ["d8e7d2e79dc522dc", "1e882f0a997f4671", "b27d4e163fc872f3", "6493da79068a0887", "dce94325359aff06",]);
+    assert_eq!(
+        found,
+        [
+            "d8e7d2e79dc522dc",
+            "1e882f0a997f4671",
+            "b27d4e163fc872f3",
+            "6493da79068a0887",
+            "dce94325359aff06",
+        ]
+    );
 }
 
 #[test]

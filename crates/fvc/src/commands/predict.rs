@@ -41,9 +41,9 @@ pub(super) fn run(
     };
     let model = LoadedModel::load(&model)?;
     let cache = match &workspace {
-        Some(workspace) => Some(Arc::new(
-            MediaCache::open(&workspace.media_cache()).map_err(PipelineError::from)?,
-        )),
+        Some(workspace) => {
+            Some(Arc::new(MediaCache::open(&workspace.media_cache()).map_err(PipelineError::from)?))
+        }
         None => None,
     };
     let options = PredictOptions {
@@ -101,8 +101,11 @@ fn overview(found: &[FilePrediction]) -> String {
 
 fn details(scored: &ScoredFile) -> String {
     let assessment = &scored.assessment;
-    let mut lines =
-        vec![String::new(), format!("{}", scored.path.display()), format!("  {}", assessment.promise)];
+    let mut lines = vec![
+        String::new(),
+        format!("{}", scored.path.display()),
+        format!("  {}", assessment.promise),
+    ];
     lines.push("  What moved it most (log odds, + towards fake):".to_owned());
     for reason in assessment.contributions.iter().take(REASONS) {
         let value =

@@ -29,10 +29,12 @@ pub(super) fn render(outcome: &TrainOutcome) -> String {
     )];
     lines.extend(outcome.notes.iter().map(|note| format!("Note: {note}")));
     lines.push(String::new());
-    lines.push("Outer folds, originals, one row a source; 95 % intervals by bootstrap over groups".to_owned());
-    let mut table = Table::new(&[
-        "MODEL", "ROC-AUC IN FOLDS", "BALANCED ACC.", "F1", "LOG LOSS", "ECE",
-    ]);
+    lines.push(
+        "Outer folds, originals, one row a source; 95 % intervals by bootstrap over groups"
+            .to_owned(),
+    );
+    let mut table =
+        Table::new(&["MODEL", "ROC-AUC IN FOLDS", "BALANCED ACC.", "F1", "LOG LOSS", "ECE"]);
     for model in &outcome.models {
         let validated = &model.cross_validation;
         table.row(row(model.model.name(), &validated.by_source));
@@ -55,9 +57,7 @@ pub(super) fn render(outcome: &TrainOutcome) -> String {
             "Sealed test of {}, opening {} of this split",
             outcome.chosen, sealed.opening
         ));
-        let mut table = Table::new(&[
-            "MODEL", "ROC-AUC", "BALANCED ACC.", "F1", "LOG LOSS", "ECE",
-        ]);
+        let mut table = Table::new(&["MODEL", "ROC-AUC", "BALANCED ACC.", "F1", "LOG LOSS", "ECE"]);
         table.row(row(outcome.chosen.name(), &sealed.evaluation.by_source));
         table.row(row("  each group weighs one", &sealed.evaluation.by_group));
         for baseline in &sealed.evaluation.baselines {

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use fvc_media::{
-    Limits, MediaCache, ReadMode, Reader, Reason, Sampling, Window,
-};
+use fvc_media::{Limits, MediaCache, ReadMode, Reader, Reason, Sampling, Window};
 
 use crate::footage::{can_make_footage, encode};
 
@@ -41,7 +39,8 @@ fn by_ffmpeg(path: &Path) -> Vec<u8> {
 
 #[test]
 fn containers_and_codecs_decode_as_ffmpeg_decodes_them_whole_and_by_windows() {
-    if !can_make_footage("containers_and_codecs_decode_as_ffmpeg_decodes_them_whole_and_by_windows") {
+    if !can_make_footage("containers_and_codecs_decode_as_ffmpeg_decodes_them_whole_and_by_windows")
+    {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +48,10 @@ fn containers_and_codecs_decode_as_ffmpeg_decodes_them_whole_and_by_windows() {
         ("bframes.mp4", &["-c:v", "libx264", "-g", "12", "-bf", "3", "-pix_fmt", "yuv420p"]),
         ("intra.mov", &["-c:v", "prores_ks"]),
         ("hevc.mkv", &["-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p"]),
-        ("ten_bit.mkv", &["-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le"]),
+        (
+            "ten_bit.mkv",
+            &["-c:v", "libx265", "-x265-params", "log-level=none", "-pix_fmt", "yuv420p10le"],
+        ),
         ("vp8.webm", &["-c:v", "libvpx", "-b:v", "500k"]),
         ("vp9.webm", &["-c:v", "libvpx-vp9", "-b:v", "500k", "-cpu-used", "8"]),
         ("mpeg4.avi", &["-c:v", "mpeg4", "-bf", "2"]),
@@ -109,7 +111,11 @@ fn rotation_is_applied_and_short_clips_are_read() {
     let window = &windows(&reader, &turned, ReadMode::WholeFile)[0];
     assert_eq!((window.frames[0].width(), window.frames[0].height()), (120, 160));
     let one = folder.path().join("one.mp4");
-    encode("mandelbrot=size=33x17:rate=25", &["-frames:v", "1", "-c:v", "libx264", "-pix_fmt", "yuv444p"], &one);
+    encode(
+        "mandelbrot=size=33x17:rate=25",
+        &["-frames:v", "1", "-c:v", "libx264", "-pix_fmt", "yuv444p"],
+        &one,
+    );
     let window = &windows(&reader, &one, ReadMode::WholeFile)[0];
     assert_eq!((window.frames.len(), window.frames[0].width()), (1, 33));
 }

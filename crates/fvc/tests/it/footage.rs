@@ -58,7 +58,11 @@ pub fn corpus(folder: &Path, origins: usize) -> PathBuf {
         for (label, filter) in [("real", "null"), ("fake", "gblur=sigma=2,noise=alls=12")] {
             let path = folder.join(label).join(format!("clip{origin}.mp4"));
             let filter = format!("hue=h={},{filter}", origin * 20);
-            encode(&source, &["-vf", &filter, "-t", "1.2", "-c:v", "libx264", "-pix_fmt", "yuv420p"], &path);
+            encode(
+                &source,
+                &["-vf", &filter, "-t", "1.2", "-c:v", "libx264", "-pix_fmt", "yuv420p"],
+                &path,
+            );
             table.push_str(&format!("{label}/clip{origin}.mp4,{label},origin{origin}\n"));
         }
     }

@@ -21,7 +21,10 @@ fn a_labelled_table_becomes_a_detector_and_a_verdict() {
     let (code, out, err) = run(&["-w", ws, "--json", "index", text(&table)]);
     assert_eq!(code, 0, "{out}{err}");
     let index: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((&index["real"], &index["fake"], &index["groups"]), (&6.into(), &6.into(), &6.into()));
+    assert_eq!(
+        (&index["real"], &index["fake"], &index["groups"]),
+        (&6.into(), &6.into(), &6.into())
+    );
 
     // One decode a source for all four stages; none when nothing has changed.
     let stages = ["-w", ws, "--json", "run", "--stages", "1-4", "--variants", "6", "--size", "64"];
@@ -41,8 +44,18 @@ fn a_labelled_table_becomes_a_detector_and_a_verdict() {
     let reasons = made["stages"]["decodes"]["reasons"].as_object().unwrap();
     assert!(reasons.keys().all(|reason| reason.starts_with("asked for later")), "{reasons:?}");
 
-    let training =
-        ["--variants", "6", "--size", "48", "--folds", "3", "--test-fraction", "0.34", "--seed", "3"];
+    let training = [
+        "--variants",
+        "6",
+        "--size",
+        "48",
+        "--folds",
+        "3",
+        "--test-fraction",
+        "0.34",
+        "--seed",
+        "3",
+    ];
     let (code, out, err) = run(&[&["-w", ws, "--json", "train"][..], &training[..]].concat());
     assert_eq!(code, 0, "{out}{err}");
     let trained: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -65,11 +78,29 @@ fn a_labelled_table_becomes_a_detector_and_a_verdict() {
     encode("testsrc2=size=200x160:rate=25", &["-t", "2", "-c:v", "libx264"], &unseen);
     let empty = folder.path().join("empty.mp4");
     std::fs::write(&empty, b"").unwrap();
-    let learnt = trained["train"]["models"][0]["cross_validation"]["predictions"][0]["content_id"].as_str().unwrap();
+    let learnt = trained["train"]["models"][0]["cross_validation"]["predictions"][0]["content_id"]
+        .as_str()
+        .unwrap();
     let known = std::fs::read_to_string(workspace.join("index/sources.csv")).unwrap();
-    let known = known.lines().find(|line| line.starts_with(learnt)).unwrap().split(',').nth(1).unwrap().to_owned();
-    let (code, out, err) =
-        run(&["-w", ws, "--json", "predict", "--model", model, text(&unseen), text(&empty), &known]);
+    let known = known
+        .lines()
+        .find(|line| line.starts_with(learnt))
+        .unwrap()
+        .split(',')
+        .nth(1)
+        .unwrap()
+        .to_owned();
+    let (code, out, err) = run(&[
+        "-w",
+        ws,
+        "--json",
+        "predict",
+        "--model",
+        model,
+        text(&unseen),
+        text(&empty),
+        &known,
+    ]);
     assert_eq!(code, 3, "{out}{err}");
     let lines: Vec<serde_json::Value> =
         out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -93,7 +124,15 @@ fn forged_twins_are_as_long_as_authentic_ones_and_index_as_one_group() {
     encode("testsrc2=size=320x240:rate=25", &["-t", "6", "-c:v", "libx264"], &clip);
     let out_folder = folder.path().join("forged");
     let (code, out, err) = run(&[
-        "forge", text(&clip), "--out", text(&out_folder), "--windows", "4", "--frames", "24", "--json",
+        "forge",
+        text(&clip),
+        "--out",
+        text(&out_folder),
+        "--windows",
+        "4",
+        "--frames",
+        "24",
+        "--json",
     ]);
     assert_eq!(code, 0, "{out}{err}");
     let made: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -115,5 +154,8 @@ fn forged_twins_are_as_long_as_authentic_ones_and_index_as_one_group() {
         run(&["-w", text(&ws), "--json", "index", text(&out_folder.join("corpus.csv"))]);
     assert_eq!(code, 0);
     let index: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((&index["real"], &index["fake"], &index["groups"]), (&4.into(), &4.into(), &1.into()));
+    assert_eq!(
+        (&index["real"], &index["fake"], &index["groups"]),
+        (&4.into(), &4.into(), &1.into())
+    );
 }

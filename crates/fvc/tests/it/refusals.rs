@@ -29,7 +29,8 @@ fn every_bad_input_is_a_row_with_a_reason() {
         let cut = whole.len() * percent / 100;
         std::fs::write(at(&format!("cut{percent}.mp4")), &whole[..cut]).unwrap();
     }
-    std::fs::write(at("list.mp4"), b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/etc/passwd\n").unwrap();
+    std::fs::write(at("list.mp4"), b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/etc/passwd\n")
+        .unwrap();
     std::fs::create_dir(at("folder.mp4")).unwrap();
     let rows = "path,label\ngood.mp4,real\nwrong_extension.txt,fake\nempty.mp4,real\ntext.mp4,fake\n\
                 audio.mp4,real\ncut1.mp4,fake\ncut25.mp4,fake\ncut50.mp4,real\ncut99.mp4,fake\n\

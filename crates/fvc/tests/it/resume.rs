@@ -55,14 +55,20 @@ fn control_c_ends_within_two_seconds() {
     }
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("videos/real/long.mp4");
-    encode("testsrc2=size=1280x720:rate=50", &["-t", "40", "-c:v", "libx264", "-preset", "ultrafast"], &clip);
+    encode(
+        "testsrc2=size=1280x720:rate=50",
+        &["-t", "40", "-c:v", "libx264", "-preset", "ultrafast"],
+        &clip,
+    );
     let ws = folder.path().join("ws");
     let ws = ws.to_str().unwrap();
     assert_eq!(run(&["-w", ws, "index", folder.path().join("videos").to_str().unwrap()]).0, 0);
-    let mut child = fvc().args(["-w", ws, "run", "--stages", "1-4", "--variants", "6"]).spawn().unwrap();
+    let mut child =
+        fvc().args(["-w", ws, "run", "--stages", "1-4", "--variants", "6"]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(700));
     let asked = Instant::now();
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let killed =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(killed.unwrap().success());
     let status = child.wait().unwrap();
     assert!(asked.elapsed() < Duration::from_millis(2200), "{:?}", asked.elapsed());
