@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 
-use crate::decode::{DecodeError, Stop, Wanted, decode};
+use crate::decode::{DecodeError, Wanted, decode};
 use crate::demux::{demux, open};
 use crate::protocol::{CHILD_ARGUMENT, Info, Job, Message, Request, Trouble};
 use crate::{Limits, Reason};
@@ -47,7 +47,7 @@ fn run(request: &str) -> i32 {
             i32::from(Message::Trouble(trouble).write(&mut out).is_err())
         }
         // The parent has heard enough.
-        Err(DecodeError::Stop(Stop::Gone(_))) => 0,
+        Err(DecodeError::Gone) => 0,
     }
 }
 
@@ -66,7 +66,7 @@ fn work(request: &Request, out: &mut impl Write) -> Result<(), DecodeError> {
     let mut opened = open(source, limits)?;
     let demuxed = demux(&mut opened, request.bytes, limits)?;
     drop(opened);
-    let gone = |error: io::Error| DecodeError::Stop(Stop::Gone(error));
+    let gone = |_: io::Error| DecodeError::Gone;
     let (positions, sampling, whole) = match &request.job {
         Job::Probe => {
             let info = Info { facts: demuxed.facts, index: demuxed.index, sampling: None };

@@ -17,16 +17,11 @@ pub(crate) struct Wanted<'a> {
     pub(crate) whole: bool,
 }
 
-/// Why handing on a picture ended the decode.
-pub(crate) enum Stop {
-    /// The other side is gone.
-    Gone(std::io::Error),
-}
-
 /// How a decode can fail.
 pub(crate) enum DecodeError {
     Trouble(Trouble),
-    Stop(Stop),
+    /// Nobody listens any more.
+    Gone,
 }
 
 impl From<Trouble> for DecodeError {
@@ -365,7 +360,7 @@ impl Run<'_> {
             height: upright.height,
             rgb: upright.rgb,
         })
-        .map_err(|error| DecodeError::Stop(Stop::Gone(error)))
+        .map_err(|_| DecodeError::Gone)
     }
 }
 

@@ -46,7 +46,7 @@ pub fn decode_own(bytes: &[u8], counters: &DecodeCounters) -> Result<Vec<Frame>,
     )
     .map_err(|error| match error {
         DecodeError::Trouble(error) => failed(error.found),
-        DecodeError::Stop(_) => failed("a frame without pixels".to_owned()),
+        DecodeError::Gone => failed("a frame without pixels".to_owned()),
     })?;
     match end.damage {
         Some(damage) => Err(failed(damage)),

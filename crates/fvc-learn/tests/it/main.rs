@@ -2,6 +2,7 @@
 
 mod conformance;
 mod corpus;
+mod evaluation;
 mod golden_logistic;
 mod golden_xgboost;
 mod logistic_solver;
