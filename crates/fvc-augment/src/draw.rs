@@ -75,7 +75,7 @@ impl Draw {
         counters: &DecodeCounters,
     ) -> Result<Window, AugmentError> {
         let recipe = self.kind.recipe();
-        parameter::check(recipe.name, recipe.parameters.iter(), &self.parameters)?;
+        parameter::check(recipe.name, &recipe.parameters.iter(), &self.parameters)?;
         crate::frames::common_size(recipe.name, &window.frames)?;
         let occasion = Occasion::new(self.kind, &self.parameters, self.seed, frame_rate, counters);
         (recipe.apply)(&occasion, window)

@@ -46,13 +46,16 @@ struct Place {
     span: FrameSpan,
 }
 
+/// Makes the forged clip of the authentic one and, where the kind needs it, of a donor.
+type Apply = fn(&Forgery, &[Frame], &[Frame]) -> Result<Vec<Frame>, AugmentError>;
+
 /// What a kind of forgery is: its file holds one of these.
 struct Recipe {
     name: &'static str,
     about: &'static str,
     needs_donor: bool,
     place: fn(&Values, &mut Random, Extent) -> Result<Place, AugmentError>,
-    apply: fn(&Forgery, &[Frame], &[Frame]) -> Result<Vec<Frame>, AugmentError>,
+    apply: Apply,
     /// Frames that the clip gains (or loses) for each frame of the span.
     growth: i64,
     /// The span of the forged clip that is not authentic.
@@ -193,7 +196,7 @@ impl Forgery {
         donor: Option<&[Frame]>,
     ) -> Result<Vec<Frame>, AugmentError> {
         let recipe = self.kind.recipe();
-        parameter::check(recipe.name, self.kind.parameters(), &self.parameters)?;
+        parameter::check(recipe.name, &self.kind.parameters(), &self.parameters)?;
         frames::common_size(recipe.name, frames)?;
         let count = frames.len() as u64;
         if self.span.first > self.span.last || self.span.last >= count {

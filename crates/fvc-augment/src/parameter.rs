@@ -49,7 +49,7 @@ impl Parameter {
 /// Checks that `values` are just the ones of `table`, each in its range.
 pub(crate) fn check<'a>(
     kind: &'static str,
-    table: impl Iterator<Item = &'a Parameter> + Clone,
+    table: &(impl Iterator<Item = &'a Parameter> + Clone),
     values: &Values,
 ) -> Result<(), AugmentError> {
     let refuse = |name: &str, expected: String, found: String| {

@@ -1,6 +1,6 @@
 //! [`Random`]: numbers from a seed, the same on every machine.
 
-/// SplitMix64 (Steele, Lea, Flood 2014: "Fast splittable pseudorandom number generators"): each
+/// `SplitMix64` (Steele, Lea, Flood 2014: "Fast splittable pseudorandom number generators"): each
 /// number is a hash of the seed and a counter, so any of them can be had without those before it.
 #[derive(Clone, Debug)]
 pub(crate) struct Random {
@@ -9,7 +9,7 @@ pub(crate) struct Random {
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The finalizer of SplitMix64: each bit in changes half of the bits out.
+/// The finalizer of `SplitMix64`: each bit in changes half of the bits out.
 fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -283,7 +283,10 @@ impl ClipReader {
             .checked_mul(frames)
             .and_then(|planes| planes.checked_add(planes_at + TRAILER));
         let found = file.metadata().map_err(io)?.len();
-        if header.width % 2 != 0 || header.height % 2 != 0 || expected != Some(found) {
+        if !header.width.is_multiple_of(2)
+            || !header.height.is_multiple_of(2)
+            || expected != Some(found)
+        {
             return Err(corrupt(
                 "as many bytes as the header says",
                 format!("{found} of {expected:?}"),

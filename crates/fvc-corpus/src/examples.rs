@@ -160,14 +160,12 @@ impl Examples {
             let group =
                 groups.group(&content_id).ok_or(ExamplesError::NoGroup { content_id })?.clone();
             let label = *labels.get(&content_id).ok_or(ExamplesError::NoLabel { content_id })?;
-            match rows.last() {
-                Some(last) if last.content_id == content_id => {
-                    if last.variant == variant {
-                        return Err(ExamplesError::DuplicateRow { content_id, variant });
-                    }
-                }
-                _ if variant != 0 => return Err(ExamplesError::NoOriginal { content_id }),
-                _ => {}
+            let before = rows.last().filter(|last| last.content_id == content_id);
+            if before.is_some_and(|last| last.variant == variant) {
+                return Err(ExamplesError::DuplicateRow { content_id, variant });
+            }
+            if before.is_none() && variant != 0 {
+                return Err(ExamplesError::NoOriginal { content_id });
             }
             rows.push(Example { content_id, variant, group, label });
             values.extend_from_slice(&row.values);

@@ -201,7 +201,7 @@ impl Index {
             ])
             .map_err(csv_error)?;
         for source in &self.sources {
-            let text = |value: &Option<String>| value.clone().unwrap_or_else(String::new);
+            let text = |value: &Option<String>| value.clone().unwrap_or_default();
             writer
                 .write_record([
                     source.content_id.to_hex(),

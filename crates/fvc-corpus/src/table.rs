@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{CorpusError, FeatureMatrix, FeatureRow, GroupId, Label, write_atomically};
 
-fn table_error(path: &Path, expected: &str, found: impl ToString) -> CorpusError {
+fn table_error(path: &Path, expected: &str, found: &dyn std::fmt::Display) -> CorpusError {
     CorpusError::Table {
         path: path.to_owned(),
         expected: expected.to_owned(),
@@ -40,9 +40,11 @@ pub fn write_feature_matrix(path: &Path, matrix: &FeatureMatrix) -> Result<(), C
     ];
     for (at, name) in matrix.columns.iter().enumerate() {
         fields.push(Field::new(name, DataType::Float64, true));
-        columns.push(Arc::new(Float64Array::from_iter(
-            rows.iter().map(|row| row.values.get(at).copied().filter(|value| !value.is_nan())),
-        )));
+        let values: Float64Array = rows
+            .iter()
+            .map(|row| row.values.get(at).copied().filter(|value| !value.is_nan()))
+            .collect();
+        columns.push(Arc::new(values));
     }
     write_columns(path, fields, columns)
 }
@@ -52,7 +54,7 @@ fn write_columns(
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
 ) -> Result<(), CorpusError> {
-    let wrong = |found: String| table_error(path, "a table that can be written", found);
+    let wrong = |found: String| table_error(path, "a table that can be written", &found);
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
         .map_err(|error| wrong(error.to_string()))?;
@@ -70,7 +72,7 @@ fn write_columns(
 /// # Errors
 /// The file cannot be read or is no feature table.
 pub fn read_feature_matrix(path: &Path) -> Result<FeatureMatrix, CorpusError> {
-    let wrong = |found: String| table_error(path, "a feature table", found);
+    let wrong = |found: String| table_error(path, "a feature table", &found);
     let file =
         File::open(path).map_err(|source| CorpusError::Io { path: path.to_owned(), source })?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)

@@ -147,7 +147,7 @@ impl GradientBoosting {
             return Err(read.error(
                 "early_stopping_folds",
                 "none with early_stopping_rounds 0",
-                "one",
+                &"one",
             ));
         }
         Ok(checked)

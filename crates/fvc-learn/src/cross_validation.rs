@@ -216,6 +216,9 @@ fn inner_folds<'a>(
     }
 }
 
+/// Margins beside labels, of rows that were outside of the fit.
+type OutOfFold = Vec<(f64, Label)>;
+
 /// Selection, refit and calibration inside one training side.
 pub(crate) fn fit_chain(
     kind: ModelKind,
@@ -254,11 +257,11 @@ pub(crate) fn fit_chain(
         points = vec![point];
     }
     let mut tried = Vec::with_capacity(points.len());
-    let mut best: Option<(f64, usize, Vec<(f64, Label)>)> = None;
+    let mut best: Option<(f64, usize, OutOfFold)> = None;
     for (number, point) in points.iter().enumerate() {
         // A point out of range is the user's fault and not a result.
         let estimator = kind.estimator(point, settings.seed)?;
-        let attempt = || -> Result<(f64, Vec<(f64, Label)>), LearnError> {
+        let attempt = || -> Result<(f64, OutOfFold), LearnError> {
             let mut out_of_fold = Vec::new();
             let mut loss = 0.0;
             for (inner_train, inner_eval, preprocessor) in &prepared {
@@ -385,15 +388,12 @@ pub fn cross_validate(
         let mut note = None;
         for fold in 0..split.folds() {
             stop_if(cancel)?;
-            scored.extend(match &inputs {
-                Some(inputs) => {
-                    let (train, eval) = split.fold(fold, inputs)?;
-                    fit_baseline(&train, &eval, fold, settings, &mut note)?
-                }
-                None => {
-                    let (train, eval) = split.fold(fold, examples)?;
-                    majority(&train, &eval, fold)?
-                }
+            scored.extend(if let Some(inputs) = &inputs {
+                let (train, eval) = split.fold(fold, inputs)?;
+                fit_baseline(&train, &eval, fold, settings, &mut note)?
+            } else {
+                let (train, eval) = split.fold(fold, examples)?;
+                majority(&train, &eval, fold)?
             });
         }
         let own = scored_rows(&scored)?;

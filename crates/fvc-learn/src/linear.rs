@@ -201,10 +201,10 @@ impl LogisticRegression {
         let read = ParameterReader::new(NAME, &NAMES, given)?;
         let penalty = read.choice("penalty", PenaltyKind::L2, &PENALTIES)?;
         if penalty != PenaltyKind::ElasticNet && read.is_given("l1_ratio") {
-            return Err(read.error("l1_ratio", "none without penalty elasticnet", "one"));
+            return Err(read.error("l1_ratio", "none without penalty elasticnet", &"one"));
         }
         if penalty == PenaltyKind::None && read.is_given("C") {
-            return Err(read.error("C", "none with penalty none", "one"));
+            return Err(read.error("C", "none with penalty none", &"one"));
         }
         Ok(Self {
             c: read.number("C", 1.0, 1e-6..=1e6)?,

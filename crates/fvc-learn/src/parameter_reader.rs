@@ -46,7 +46,7 @@ impl<'a> ParameterReader<'a> {
         &self,
         name: &'static str,
         expected: impl Into<String>,
-        found: impl ToString,
+        found: &dyn std::fmt::Display,
     ) -> LearnError {
         LearnError::Parameter {
             model: self.model,

@@ -190,7 +190,7 @@ impl TryFrom<StoredPreprocessor> for Preprocessor {
             }
             next = column.at + 1;
             let finite = column.median.is_finite() && column.mean.is_finite();
-            if !finite || !(column.deviation > 0.0 && column.deviation.is_finite()) {
+            if !(finite && column.deviation > 0.0 && column.deviation.is_finite()) {
                 return Err(format!(
                     "column {name}: expected a finite median and mean and a positive deviation, found {}, {} and {}",
                     column.median, column.mean, column.deviation
@@ -466,8 +466,8 @@ fn variance_inflation(correlation: &[Vec<f64>], alive: &[usize]) -> Result<Vec<f
             if row == column {
                 value += RIDGE;
             }
-            for at in 0..column {
-                value -= lower[row][at] * lower[column][at];
+            for (left, right) in lower[row].iter().zip(&lower[column]).take(column) {
+                value -= left * right;
             }
             if row == column {
                 // A correlation matrix is positive semi-definite up to rounding, which is far

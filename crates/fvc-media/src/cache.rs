@@ -62,6 +62,9 @@ const SCHEMA: &str = "
         checked BLOB NOT NULL, PRIMARY KEY (content_id, policy)
     );";
 
+/// Path and hash of an entry of `identity`.
+type StaleIdentity = (Vec<u8>, Vec<u8>);
+
 const TABLES: [&str; 4] = ["identity", "record", "failure", "sampling"];
 
 /// What is known of a source's bytes.
@@ -479,8 +482,7 @@ impl MediaCache {
     /// The cache cannot be written.
     pub fn clear(&self) -> Result<(), CacheError> {
         let connection = self.lock();
-        let statements: String =
-            TABLES.iter().map(|table| format!("DELETE FROM {table};")).collect();
+        let statements = TABLES.map(|table| format!("DELETE FROM {table};")).concat();
         connection
             .execute_batch(&format!("BEGIN IMMEDIATE; {statements} COMMIT;"))
             .map_err(|source| self.trouble("clearing", source))?;
@@ -645,9 +647,9 @@ impl MediaCache {
     fn damaged(
         &self,
         table: &'static str,
-        key: impl ToString,
+        key: &dyn std::fmt::Display,
         expected: &str,
-        found: impl ToString,
+        found: &dyn std::fmt::Display,
     ) -> CacheError {
         CacheError::DamagedEntry {
             path: self.path.clone(),
@@ -665,7 +667,12 @@ impl MediaCache {
         checked: &[u8],
     ) -> Result<ContentId, CacheError> {
         let damaged = |found| {
-            self.damaged("identity", key.path().display(), "the content id that was written", found)
+            self.damaged(
+                "identity",
+                &key.path().display(),
+                "the content id that was written",
+                &found,
+            )
         };
         let id: [u8; 32] = id.try_into().map_err(|_| damaged(format!("{} bytes", id.len())))?;
         if check_identity(key, &id) != checked {
@@ -676,7 +683,7 @@ impl MediaCache {
 
     fn record_of(&self, id: &ContentId, row: &RecordRow) -> Result<MediaRecord, CacheError> {
         let damaged =
-            |found: String| self.damaged("record", id, "the record that was written", found);
+            |found: String| self.damaged("record", &id, "the record that was written", &found);
         if row.check(id) != row.checked {
             return Err(damaged("another hash".to_owned()));
         }
@@ -700,7 +707,7 @@ impl MediaCache {
         checked: &[u8],
     ) -> Result<CachedFailure, CacheError> {
         let damaged =
-            |found: String| self.damaged("failure", id, "the failure that was written", found);
+            |found: String| self.damaged("failure", &id, "the failure that was written", &found);
         if check(&[b"failure", id.as_bytes(), circumstances, failure.as_bytes()]) != checked {
             return Err(damaged("another hash".to_owned()));
         }
@@ -714,8 +721,9 @@ impl MediaCache {
         windows: &[u8],
         checked: &[u8],
     ) -> Result<ResolvedSampling, CacheError> {
-        let damaged =
-            |found: String| self.damaged("sampling", id, "the positions that were written", found);
+        let damaged = |found: String| {
+            self.damaged("sampling", &id, "the positions that were written", &found)
+        };
         if check(&[b"sampling", id.as_bytes(), policy.as_bytes(), windows]) != checked {
             return Err(damaged("another hash".to_owned()));
         }
@@ -723,8 +731,8 @@ impl MediaCache {
         Ok(ResolvedSampling { policy: policy.to_owned(), windows })
     }
 
-    /// Path and hash of the identities that are damaged or whose file is no longer as it was.
-    fn stale_identities(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CacheError> {
+    /// The identities that are damaged or whose file is no longer as it was.
+    fn stale_identities(&self) -> Result<Vec<StaleIdentity>, CacheError> {
         let connection = self.lock();
         let mut stale = Vec::new();
         (|| -> rusqlite::Result<()> {

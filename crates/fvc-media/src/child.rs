@@ -42,12 +42,11 @@ fn run(request: &str) -> i32 {
         return i32::from(Message::Trouble(trouble).write(&mut out).is_err());
     }
     match work(&request, &mut out) {
-        Ok(()) => 0,
         Err(DecodeError::Trouble(trouble)) => {
             i32::from(Message::Trouble(trouble).write(&mut out).is_err())
         }
-        // The parent has heard enough.
-        Err(DecodeError::Gone) => 0,
+        // Done, or the parent has heard enough.
+        Ok(()) | Err(DecodeError::Gone) => 0,
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn decode<T: Read + Seek + Send + 'static>(
         run.damage = None;
         run.ended = false;
     }
-    run.from_here(&mut opened, &mut decoder, if wanted.whole { None } else { Some(()) }, emit)?;
+    run.decode_onwards(&mut opened, &mut decoder, !wanted.whole, emit)?;
     Ok(run.end(wanted.whole))
 }
 
@@ -134,11 +134,11 @@ impl Run<'_> {
     }
 
     /// Decodes from where the container stands to its end, or to the last wanted frame.
-    fn from_here(
+    fn decode_onwards(
         &mut self,
         opened: &mut Opened,
         decoder: &mut decoder::Video,
-        stop_when_done: Option<()>,
+        stop_when_done: bool,
         emit: &mut Emit<'_>,
     ) -> Result<(), DecodeError> {
         let mut packet = Packet::empty();
@@ -163,7 +163,7 @@ impl Run<'_> {
                 self.complain(format!("a packet after frame {} is cut or damaged", self.decoded));
             }
             self.send(decoder, Some(&packet), emit)?;
-            if self.ended || (stop_when_done.is_some() && self.done()) {
+            if self.ended || (stop_when_done && self.done()) {
                 return Ok(());
             }
         }

@@ -161,7 +161,7 @@ fn raw_parameters(stream: &format::stream::Stream<'_>) -> Option<RawParameters> 
             text.filter(|name| !matches!(name.as_str(), "unknown" | "unspecified" | "reserved"))
         };
         Some(RawParameters {
-            codec_name: text(ffi::avcodec_get_name(raw.codec_id)).unwrap_or_else(String::new),
+            codec_name: text(ffi::avcodec_get_name(raw.codec_id)).unwrap_or_default(),
             profile: text(ffi::avcodec_profile_name(raw.codec_id, raw.profile)),
             width: raw.width,
             height: raw.height,
@@ -493,14 +493,10 @@ fn rotation(stream: &format::stream::Stream<'_>) -> u16 {
 /// Presentation times of the shown frames, ascending.
 fn frame_times(packets: &[PacketFacts], time_base: Rational, rate: Option<Rational>) -> Vec<i64> {
     let shown = || packets.iter().filter(|packet| !packet.discarded);
-    for times in [
-        shown().map(|packet| packet.presentation).collect::<Option<Vec<i64>>>(),
-        shown().map(|packet| packet.decoding).collect::<Option<Vec<i64>>>(),
-    ] {
-        if let Some(mut times) = times {
-            times.sort_unstable();
-            return times;
-        }
+    let presented: Option<Vec<i64>> = shown().map(|packet| packet.presentation).collect();
+    if let Some(mut times) = presented.or_else(|| shown().map(|packet| packet.decoding).collect()) {
+        times.sort_unstable();
+        return times;
     }
     // No times at all: from the rate, and without even that, counted in frames.
     let step = match (rate.and_then(Rational::value), time_base.value()) {

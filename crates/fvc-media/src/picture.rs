@@ -94,7 +94,7 @@ fn set_matrix(scaler: &mut scaling::Context, color: Color) {
     // SAFETY: the context is alive and ours; the tables are FFmpeg's constants. A source that is
     // not YUV makes the call fail, which changes nothing.
     unsafe {
-        let coefficients = ffi::sws_getCoefficients(table as i32);
+        let coefficients = ffi::sws_getCoefficients(table);
         ffi::sws_setColorspaceDetails(
             scaler.as_mut_ptr(),
             coefficients,

@@ -265,7 +265,10 @@ impl Config {
             return Err(wrong("split.folds", "at least 2", self.split.folds.to_string()));
         }
         let limits = &self.limits;
-        if !(limits.duration_seconds > 0.0) || !(limits.wall_clock_seconds > 0.0) {
+        if [limits.duration_seconds, limits.wall_clock_seconds]
+            .iter()
+            .any(|&limit| limit.is_nan() || limit <= 0.0)
+        {
             return Err(wrong("limits", "durations above 0", "0, less or not a number".to_owned()));
         }
         if limits.child_memory_bytes < 256 << 20 {

@@ -18,7 +18,7 @@ pub enum PipelineError {
         source: io::Error,
     },
     /// The configuration.
-    #[error("Configuration{}: {problem}", path.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_else(String::new))]
+    #[error("Configuration{}: {problem}", path.as_ref().map_or_else(String::new, |path| format!(" {}", path.display())))]
     Config {
         /// The file, when it came from one.
         path: Option<PathBuf>,

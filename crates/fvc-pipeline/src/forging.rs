@@ -1,6 +1,7 @@
 //! [`forge`]: manipulated twins of authentic clips, with the same final encode on both sides.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -489,7 +490,7 @@ fn write_records(out: &Path, files: &[ForgedFile]) -> Result<(), PipelineError> 
         let kind =
             file.forgery.as_ref().map_or_else(String::new, |forgery| forgery.kind.to_string());
         // Names hold letters, digits and _ only: nothing to quote.
-        table.push_str(&format!("{},{},{},{kind}\n", file.path, file.label, file.group));
+        let _ = writeln!(table, "{},{},{},{kind}", file.path, file.label, file.group);
     }
     let path = out.join("corpus.csv");
     write_atomically(&path, table.as_bytes())

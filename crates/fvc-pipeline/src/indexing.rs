@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fvc_corpus::{Candidate, Failure, FailureTable, Index, Label, Manifest, gather};
-use fvc_media::{ContentId, Reason};
+use fvc_media::{ContentId, Reader, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::PipelineError;
@@ -27,6 +27,20 @@ pub struct IndexOutcome {
     pub ignored: u64,
 }
 
+/// A candidate that holds a video, with its content id and its size in bytes; or why it does not.
+type Looked = Result<(Candidate, ContentId, u64), Box<Failure>>;
+
+/// Identifies and probes one candidate.
+fn look(reader: &Reader, candidate: Candidate) -> Looked {
+    let path = &candidate.path;
+    let identity =
+        reader.identify(path).map_err(|error| Box::new(media_failure(&error, None, "index")))?;
+    reader
+        .probe(path)
+        .map_err(|error| Box::new(media_failure(&error, Some(identity.content_id), "index")))?;
+    Ok((candidate, identity.content_id, identity.bytes))
+}
+
 /// Reads folders and tables, gives every file its content id, looks at each without decoding, joins
 /// groups and writes the index, the failure table and the manifest.
 ///
@@ -42,31 +56,18 @@ pub fn index(
     manifest.inputs(gathered.inputs);
     let reader = environment.reader()?;
     environment.progress.begin("files", gathered.candidates.len() as u64);
-    let looked: Vec<Option<Result<(Candidate, ContentId, u64), Failure>>> =
-        environment.threads()?.install(|| {
-            gathered
-                .candidates
-                .into_par_iter()
-                .map(|candidate| {
-                    if environment.stop_if_cancelled().is_err() {
-                        return None;
-                    }
-                    let looked = reader
-                        .identify(&candidate.path)
-                        .map_err(|error| media_failure(&error, None, "index"))
-                        .and_then(|identity| {
-                            reader
-                                .probe(&candidate.path)
-                                .map_err(|error| {
-                                    media_failure(&error, Some(identity.content_id), "index")
-                                })
-                                .map(|_| identity)
-                        });
-                    environment.progress.advance(1);
-                    Some(looked.map(|identity| (candidate, identity.content_id, identity.bytes)))
-                })
-                .collect()
-        });
+    let looked: Vec<Option<Looked>> = environment.threads()?.install(|| {
+        gathered
+            .candidates
+            .into_par_iter()
+            .map(|candidate| {
+                environment.stop_if_cancelled().ok()?;
+                let looked = look(&reader, candidate);
+                environment.progress.advance(1);
+                Some(looked)
+            })
+            .collect()
+    });
     environment.progress.end();
     environment.stop_if_cancelled()?;
 
@@ -78,7 +79,7 @@ pub fn index(
             Some(Err(failure)) if failure.reason == Reason::Cancelled.code() => {
                 return Err(PipelineError::Cancelled);
             }
-            Some(Err(failure)) => failures.push(failure),
+            Some(Err(failure)) => failures.push(*failure),
             None => return Err(PipelineError::Cancelled),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use std::fmt::Write as _;
+
 use fvc_corpus::{Failure, Manifest};
 use serde::Serialize;
 
@@ -102,7 +104,7 @@ pub(crate) fn decodes(manifest: &Manifest) -> String {
     let mut text =
         format!("Decodes: {} of sources, {} of our own encodes", decodes.sources, decodes.own);
     for (reason, count) in &decodes.reasons {
-        text.push_str(&format!("\n  {count} for: {reason}"));
+        let _ = write!(text, "\n  {count} for: {reason}");
     }
     text
 }

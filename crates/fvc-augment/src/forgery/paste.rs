@@ -38,7 +38,7 @@ impl Paste {
             let pixels = row[left..left + width].chunks_exact_mut(3);
             for ((own, other), &horizontal) in pixels.zip(patch.chunks_exact(3)).zip(&self.columns)
             {
-                let weight = horizontal * vertical >> 8;
+                let weight = (horizontal * vertical) >> 8;
                 for (own, &other) in own.iter_mut().zip(other) {
                     let mixed =
                         (u32::from(*own) * (256 - weight) + u32::from(other) * weight + 128) >> 8;

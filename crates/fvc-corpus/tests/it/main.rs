@@ -1,3 +1,6 @@
 //! Integration tests of fvc-corpus through its public face.
 
+// Helpers outside of `#[test]` functions are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
 mod split;

@@ -116,12 +116,12 @@ fn unwind(path: &mut Vec<Step>, at: usize) {
     let length = (depth + 1) as f64;
     let mut next = path[depth].weight;
     for i in (0..depth).rev() {
-        if one != 0.0 {
+        if one == 0.0 {
+            path[i].weight = path[i].weight * length / (zero * (depth - i) as f64);
+        } else {
             let kept = path[i].weight;
             path[i].weight = next * length / ((i + 1) as f64 * one);
             next = kept - path[i].weight * zero * (depth - i) as f64 / length;
-        } else {
-            path[i].weight = path[i].weight * length / (zero * (depth - i) as f64);
         }
     }
     for i in at..depth {

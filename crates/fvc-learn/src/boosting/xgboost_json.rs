@@ -1,5 +1,7 @@
 //! Reads the JSON model that XGBoost writes, and nothing but what [`TreeModel`] needs of it.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 
 use super::tree_model::{MAX_DEPTH, MAX_NODES, MAX_TREES, MAX_WIDTH, NO_CHILD, Tree, TreeModel};
@@ -16,7 +18,8 @@ struct File {
 #[derive(Deserialize)]
 struct Learner {
     gradient_booster: Booster,
-    learner_model_param: LearnerParameters,
+    #[serde(rename = "learner_model_param")]
+    parameters: LearnerParameters,
     objective: Objective,
 }
 
@@ -77,7 +80,7 @@ impl Flag {
     }
 }
 
-fn refused(expected: impl Into<String>, found: impl ToString) -> LearnError {
+fn refused(expected: impl Into<String>, found: &dyn Display) -> LearnError {
     LearnError::Model { expected: expected.into(), found: found.to_string() }
 }
 
@@ -95,45 +98,43 @@ impl TreeModel {
         if bytes.len() > MAX_BYTES {
             return Err(refused(
                 format!("at most {MAX_BYTES} bytes"),
-                format!("{} bytes", bytes.len()),
+                &format!("{} bytes", bytes.len()),
             ));
         }
         let file: File = serde_json::from_slice(bytes)
-            .map_err(|error| refused("a model of XGBoost as JSON", error))?;
-        let Learner { gradient_booster, learner_model_param, objective } = file.learner;
+            .map_err(|error| refused("a model of XGBoost as JSON", &error))?;
+        let Learner { gradient_booster, parameters, objective } = file.learner;
         if gradient_booster.name != "gbtree" {
-            return Err(refused("booster gbtree", gradient_booster.name));
+            return Err(refused("booster gbtree", &gradient_booster.name));
         }
         if objective.name != "binary:logistic" {
-            return Err(refused("objective binary:logistic", objective.name));
+            return Err(refused("objective binary:logistic", &objective.name));
         }
-        if !matches!(learner_model_param.num_class.as_str(), "0" | "1") {
-            return Err(refused("one score a row", learner_model_param.num_class));
+        if !matches!(parameters.num_class.as_str(), "0" | "1") {
+            return Err(refused("one score a row", &parameters.num_class));
         }
-        let width: usize = learner_model_param
+        let width: usize = parameters
             .num_feature
             .parse()
             .ok()
             .filter(|width| (1..=MAX_WIDTH).contains(width))
-            .ok_or_else(|| {
-                refused(format!("1 to {MAX_WIDTH} inputs"), &learner_model_param.num_feature)
-            })?;
+            .ok_or_else(|| refused(format!("1 to {MAX_WIDTH} inputs"), &parameters.num_feature))?;
         let Model { tree_info, trees } = gradient_booster.model;
         if trees.len() > MAX_TREES {
-            return Err(refused(format!("at most {MAX_TREES} trees"), trees.len()));
+            return Err(refused(format!("at most {MAX_TREES} trees"), &trees.len()));
         }
         if tree_info.len() != trees.len() || tree_info.iter().any(|&class| class != 0) {
             return Err(refused(
                 "every tree for one output",
-                format!("{} entries", tree_info.len()),
+                &format!("{} entries", tree_info.len()),
             ));
         }
         let model = Self {
             width,
-            base: base_margin(&learner_model_param.base_score)?,
+            base: base_margin(&parameters.base_score)?,
             trees: trees.iter().map(read_tree).collect::<Result<_, _>>()?,
         };
-        model.check().map_err(|found| refused("a model within its bounds", found))?;
+        model.check().map_err(|found| refused("a model within its bounds", &found))?;
         Ok(model)
     }
 }
@@ -149,11 +150,18 @@ fn base_margin(text: &str) -> Result<f32, LearnError> {
         .ok()
         .filter(|probability: &f32| *probability > 0.0 && *probability < 1.0)
         .ok_or_else(|| {
-            refused("one base_score above 0 and below 1", text.chars().take(80).collect::<String>())
+            refused(
+                "one base_score above 0 and below 1",
+                &text.chars().take(80).collect::<String>(),
+            )
         })?;
     let odds = 1.0_f32 / probability - 1.0;
     Ok((-f64::from(odds).ln()) as f32)
 }
+
+/// A node, its depth, and where its new number belongs: the new number of its parent and whether it
+/// is the left child.
+type Open = (usize, usize, Option<(usize, bool)>);
 
 /// Renumbers a tree so that children come after their parents and nodes that were pruned away
 /// are gone.
@@ -168,21 +176,21 @@ fn read_tree(stored: &StoredTree) -> Result<Tree, LearnError> {
         stored.loss_changes.len(),
     ];
     if nodes == 0 || nodes > MAX_NODES || lengths.iter().any(|&length| length != nodes) {
-        return Err(refused("arrays of one length in a tree", format!("{nodes} and {lengths:?}")));
+        return Err(refused("arrays of one length in a tree", &format!("{nodes} and {lengths:?}")));
     }
     if !stored.categories.is_empty() || stored.split_type.iter().any(|&kind| kind != 0) {
-        return Err(refused("numerical splits", "a categorical one"));
+        return Err(refused("numerical splits", &"a categorical one"));
     }
     let mut tree = Tree::default();
     let mut seen = vec![false; nodes];
-    // (node, depth, where to write the own number); children are looked at in order.
-    let mut open: Vec<(usize, usize, Option<(usize, bool)>)> = vec![(0, 0, None)];
+    // Nodes to be looked at, the left child before the right one.
+    let mut open: Vec<Open> = vec![(0, 0, None)];
     while let Some((node, depth, parent)) = open.pop() {
         let own = tree.nodes();
         if seen[node] || depth > MAX_DEPTH {
             return Err(refused(
                 format!("every node reached once, at a depth of at most {MAX_DEPTH}"),
-                format!("node {node} again or deeper"),
+                &format!("node {node} again or deeper"),
             ));
         }
         seen[node] = true;
@@ -198,7 +206,7 @@ fn read_tree(stored: &StoredTree) -> Result<Tree, LearnError> {
             usize::try_from(at)
                 .ok()
                 .filter(|&at| at < nodes)
-                .ok_or_else(|| refused(format!("a child below {nodes}"), at))
+                .ok_or_else(|| refused(format!("a child below {nodes}"), &at))
         };
         if !leaf {
             open.push((child(right)?, depth + 1, Some((own, false))));

@@ -38,7 +38,7 @@ fn corpus_of(sources: usize, missing: bool) -> Corpus {
     let sources: Vec<Source> = (0..sources)
         .map(|at| {
             let label = u8::from(draw.next() < 0.45);
-            let rows = (0..1 + at % 3)
+            let rows = (0..=at % 3)
                 .map(|_| {
                     shift
                         .iter()

@@ -1,4 +1,4 @@
-//! Coefficients against scikit-learn's (tools/golden/learn_logistic.py).
+//! Coefficients against scikit-learn's (`tools/golden/learn_logistic.py`).
 
 use fvc_learn::{Collinearity, ModelBody, ModelKind, Parameters, Preprocessor, PreprocessorConfig};
 use serde::Deserialize;

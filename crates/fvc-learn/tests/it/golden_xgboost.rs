@@ -1,4 +1,4 @@
-//! Scores, SHAP values, gain and fits against XGBoost (tools/golden/learn_xgboost.py).
+//! Scores, SHAP values, gain and fits against XGBoost (`tools/golden/learn_xgboost.py`).
 
 use fvc_learn::{LearnError, ModelBody, Parameters, TreeModel};
 use serde::Deserialize;
@@ -71,6 +71,24 @@ fn shap_values_are_those_of_the_library_and_add_up() {
     }
 }
 
+/// Expected value of a tree below `node` when the inputs in the bit set `known` are known.
+fn expected(arrays: &[Vec<f64>; 6], node: usize, row: &[f64], known: usize) -> f64 {
+    let [left, right, feature, threshold, default_left, cover] = arrays;
+    if left[node] < 0.0 {
+        return threshold[node];
+    }
+    let (left, right) = (left[node] as usize, right[node] as usize);
+    let value = row[feature[node] as usize] as f32;
+    if known & (1 << feature[node] as usize) != 0 {
+        let goes_left =
+            if value.is_nan() { default_left[node] != 0.0 } else { value < threshold[node] as f32 };
+        return expected(arrays, if goes_left { left } else { right }, row, known);
+    }
+    (cover[left] * expected(arrays, left, row, known)
+        + cover[right] * expected(arrays, right, row, known))
+        / cover[node]
+}
+
 /// The definition, in exponential time: the Shapley value of the game in which a row goes its own
 /// way at splits on known inputs and both ways, by cover, at the others.
 #[test]
@@ -81,25 +99,6 @@ fn shap_values_are_shapley_values() {
     let numbers = |tree: &Value, name: &str| -> Vec<f64> {
         tree[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
     };
-    fn expected(arrays: &[Vec<f64>; 6], node: usize, row: &[f64], known: usize) -> f64 {
-        let [left, right, feature, threshold, default_left, cover] = arrays;
-        if left[node] < 0.0 {
-            return threshold[node];
-        }
-        let (left, right) = (left[node] as usize, right[node] as usize);
-        let value = row[feature[node] as usize] as f32;
-        if known & (1 << feature[node] as usize) != 0 {
-            let goes_left = if value.is_nan() {
-                default_left[node] != 0.0
-            } else {
-                value < threshold[node] as f32
-            };
-            return expected(arrays, if goes_left { left } else { right }, row, known);
-        }
-        (cover[left] * expected(arrays, left, row, known)
-            + cover[right] * expected(arrays, right, row, known))
-            / cover[node]
-    }
     let arrays: Vec<[Vec<f64>; 6]> = trees
         .iter()
         .map(|tree| {

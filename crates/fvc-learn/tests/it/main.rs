@@ -1,5 +1,8 @@
 //! The public face of the crate, tested from outside.
 
+// Helpers outside of `#[test]` functions are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
 mod conformance;
 mod corpus;
 mod evaluation;

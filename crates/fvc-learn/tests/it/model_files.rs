@@ -61,7 +61,7 @@ fn structural_damage_is_named() {
     let mut deep = good.clone();
     let depth = 70_u32;
     let nodes = 2 * depth + 1;
-    let inner = |node: u32| node % 2 == 0 && node + 2 < nodes;
+    let inner = |node: u32| node.is_multiple_of(2) && node + 2 < nodes;
     let children = |offset: u32| -> Vec<u32> {
         (0..nodes).map(|node| if inner(node) { node + offset } else { u32::MAX }).collect()
     };

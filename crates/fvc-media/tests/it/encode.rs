@@ -137,7 +137,7 @@ fn what_is_encoded_decodes_to_the_same_pictures() {
         return;
     }
     let frames = moving(128, 96, 12);
-    let sent: Vec<u8> = frames.iter().flat_map(|frame| frame.data()).copied().collect();
+    let sent: Vec<u8> = frames.iter().flat_map(fvc_media::Frame::data).copied().collect();
     let mut last = f64::INFINITY;
     for crf in [4, 20, 40] {
         let mp4 = encode_h264(&frames, &EncodeSettings { crf, ..settings() }).unwrap();

@@ -1,22 +1,23 @@
 //! Video made at test time, and the binary under test.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The binary under test, with no settings from outside.
-pub fn fvc() -> Command {
+pub(crate) fn fvc() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fvc"));
     command.env_remove("FVC_WORKSPACE").env_remove("FVC_CONFIG").arg("--quiet");
     command
 }
 
 /// Runs the binary and gives its exit code, standard output and standard error.
-pub fn run(arguments: &[&str]) -> (i32, String, String) {
-    told(fvc().args(arguments).output().unwrap())
+pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
+    told(&fvc().args(arguments).output().unwrap())
 }
 
-pub fn told(output: Output) -> (i32, String, String) {
+pub(crate) fn told(output: &Output) -> (i32, String, String) {
     (
         output.status.code().unwrap_or(-1),
         String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -25,7 +26,7 @@ pub fn told(output: Output) -> (i32, String, String) {
 }
 
 /// Whether there is an FFmpeg to make footage with; says that the test is skipped when not.
-pub fn can_make_footage(test: &str) -> bool {
+pub(crate) fn can_make_footage(test: &str) -> bool {
     if Command::new("ffmpeg").arg("-version").output().is_ok() {
         return true;
     }
@@ -39,7 +40,7 @@ pub fn can_make_footage(test: &str) -> bool {
 }
 
 /// Encodes one of FFmpeg's sources.
-pub fn encode(source: &str, encoding: &[&str], path: &Path) {
+pub(crate) fn encode(source: &str, encoding: &[&str], path: &Path) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-f", "lavfi", "-i", source])
@@ -51,7 +52,7 @@ pub fn encode(source: &str, encoding: &[&str], path: &Path) {
 }
 
 /// A corpus of `origins` authentic clips and a forged twin of each, with a table.
-pub fn corpus(folder: &Path, origins: usize) -> PathBuf {
+pub(crate) fn corpus(folder: &Path, origins: usize) -> PathBuf {
     let mut table = String::from("path,label,group\n");
     for origin in 0..origins {
         let source = format!("mandelbrot=size=160x120:rate=25:start_scale=0.{}", origin + 3);
@@ -63,7 +64,7 @@ pub fn corpus(folder: &Path, origins: usize) -> PathBuf {
                 &["-vf", &filter, "-t", "1.2", "-c:v", "libx264", "-pix_fmt", "yuv420p"],
                 &path,
             );
-            table.push_str(&format!("{label}/clip{origin}.mp4,{label},origin{origin}\n"));
+            let _ = writeln!(table, "{label}/clip{origin}.mp4,{label},origin{origin}");
         }
     }
     let path = folder.join("corpus.csv");

@@ -1,5 +1,8 @@
 //! The real binary on real encoded video, made by FFmpeg's own sources.
 
+// Helpers outside of `#[test]` functions are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
 mod decoder;
 mod footage;
 mod main_job;
