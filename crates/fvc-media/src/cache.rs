@@ -29,7 +29,7 @@ use crate::{
 
 /// Version of the tables. A cache of an older version is emptied and filled again (it is only a
 /// cache); one of a newer version is refused.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// SQLite's application id of our files: "fvcm".
 const APPLICATION: i64 = 0x6676_636d;
@@ -62,10 +62,10 @@ const SCHEMA: &str = "
         checked BLOB NOT NULL, PRIMARY KEY (content_id, policy)
     );";
 
+const TABLES: [&str; 4] = ["identity", "record", "failure", "sampling"];
+
 /// Path and hash of an entry of `identity`.
 type StaleIdentity = (Vec<u8>, Vec<u8>);
-
-const TABLES: [&str; 4] = ["identity", "record", "failure", "sampling"];
 
 /// What is known of a source's bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,37 +7,38 @@
 //!   BT.601, as players do. Where it names no range, it is limited (`tv`), except for the `yuvj`
 //!   formats.
 //! - More than 8 bits are rounded to 8 after the matrix, not before.
-//! - PQ and HLG pictures are mapped to SDR by one curve; see [`crate::tone_map`].
+//! - PQ and HLG pictures are mapped to SDR by one curve; see [`HdrTransfer`].
 //! - Pixels keep their stored shape: the sample aspect ratio is a fact, not applied.
 
 use crate::tone_map::{HdrTransfer, ToneMap};
 
 /// One plane of samples.
 #[derive(Clone, Copy)]
-pub(crate) struct Plane<'a> {
-    pub(crate) data: &'a [u8],
+pub struct Plane<'a> {
+    /// The samples, row after row.
+    pub data: &'a [u8],
     /// Bytes from one row to the next.
-    pub(crate) stride: usize,
+    pub stride: usize,
 }
 
 /// How the samples of a YUV picture lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub struct Layout {
     /// Luma samples a chroma sample, across, as a power of two.
-    pub(crate) chroma_shift_x: u32,
+    pub chroma_shift_x: u32,
     /// The same, down.
-    pub(crate) chroma_shift_y: u32,
+    pub chroma_shift_y: u32,
     /// U and V in one plane, alternating.
-    pub(crate) interleaved_chroma: bool,
+    pub interleaved_chroma: bool,
     /// Significant bits of a sample; above 8, samples are little-endian pairs of bytes.
-    pub(crate) bits: u32,
+    pub bits: u32,
     /// Bits below the significant ones (P010 and its kin keep samples at the top).
-    pub(crate) padding_bits: u32,
+    pub padding_bits: u32,
 }
 
 /// A YUV matrix by its luma weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Matrix {
+pub enum Matrix {
     /// ITU-R BT.601 (also SMPTE 170M and BT.470BG).
     Bt601,
     /// ITU-R BT.709.
@@ -65,21 +66,27 @@ impl Matrix {
 
 /// Everything that the conversion needs beside the samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Color {
-    pub(crate) matrix: Matrix,
-    pub(crate) full_range: bool,
+pub struct Color {
+    /// The matrix.
+    pub matrix: Matrix,
+    /// Whether luma and chroma use all codes (`pc`, JPEG) or keep foot and head room (`tv`).
+    pub full_range: bool,
     /// An HDR transfer curve to map to SDR.
-    pub(crate) hdr: Option<HdrTransfer>,
+    pub hdr: Option<HdrTransfer>,
 }
 
 /// A YUV picture as the decoder holds it.
-pub(crate) struct YuvPicture<'a> {
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-    pub(crate) layout: Layout,
-    pub(crate) color: Color,
-    /// Y, U, V; or Y, UV.
-    pub(crate) planes: [Plane<'a>; 3],
+pub struct YuvPicture<'a> {
+    /// Luma samples across.
+    pub width: usize,
+    /// Luma samples down.
+    pub height: usize,
+    /// How the samples lie.
+    pub layout: Layout,
+    /// What they mean.
+    pub color: Color,
+    /// Y, U, V; or Y, UV, and UV again.
+    pub planes: [Plane<'a>; 3],
 }
 
 /// Fixed-point coefficients, 16 bits below the point, for samples of a bit depth.
@@ -122,10 +129,20 @@ impl Coefficients {
 /// Converts a picture to packed RGB, `3 * width * height` bytes.
 ///
 /// The planes must hold all rows of the picture; nothing is read outside them. Returns nothing when
-/// they do not.
-pub(crate) fn yuv_to_rgb(picture: &YuvPicture<'_>) -> Option<Vec<u8>> {
+/// they do not, when the picture has no pixels, or when its samples are not of 8 to 16 bits.
+pub fn yuv_to_rgb(picture: &YuvPicture<'_>) -> Option<Vec<u8>> {
     let YuvPicture { width, height, layout, color, planes } = picture;
     let (width, height) = (*width, *height);
+    let sound = (8..=16).contains(&layout.bits)
+        && layout.bits + layout.padding_bits.min(16) <= 16
+        && layout.chroma_shift_x.max(layout.chroma_shift_y) <= 4;
+    // Luma alone needs a byte for each pixel, which bounds what is asked for below.
+    if !sound
+        || width == 0
+        || width.checked_mul(height)? > planes[0].data.len().max(planes[0].stride)
+    {
+        return None;
+    }
     let wide = layout.bits > 8 || layout.padding_bits > 0;
     let bytes = if wide { 2 } else { 1 };
     let chroma_width = width.div_ceil(1 << layout.chroma_shift_x);
@@ -245,7 +262,7 @@ fn hdr_to_rgb(
     // of 4096 steps.
     let unit = f64::from(1_u32 << POINT);
     let exact = Coefficients::new(*color, layout.bits, 65536.0);
-    let map = ToneMap::new(transfer);
+    let map = ToneMap::of(transfer);
     for (y, out) in rgb.chunks_exact_mut(width * 3).enumerate() {
         let chroma_y = y >> layout.chroma_shift_y;
         let first = row(planes[1], chroma_y, chroma_row)?;

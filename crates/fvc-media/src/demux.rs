@@ -7,6 +7,7 @@ use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::{Dictionary, Error, Packet, codec, ffi, format, media};
 
 use crate::protocol::Trouble;
+use crate::random_access::RandomAccess;
 use crate::{
     Facts, FrameCount, FrameCountOrigin, FrameIndex, Limits, PacketFacts, PictureType, Rational,
     Reason,
@@ -148,13 +149,15 @@ struct RawParameters {
     color_transfer: Option<String>,
     sample_aspect_ratio: (i32, i32),
     bit_rate: i64,
+    extradata: Vec<u8>,
 }
 
 #[allow(unsafe_code)] // plain reads of a codec context and FFmpeg's constant name tables
 fn raw_parameters(stream: &format::stream::Stream<'_>) -> Option<RawParameters> {
     let context = codec::Context::from_parameters(stream.parameters()).ok()?;
-    // SAFETY: the pointer is to the context that `context` owns and that outlives these reads; the
-    // name functions take any value and return a static string or null.
+    // SAFETY: the pointer is to the context that `context` owns and that outlives these reads; its
+    // extradata is as long as it says; the name functions take any value and return a static string
+    // or null.
     unsafe {
         let raw = &*context.as_ptr();
         let named = |text: Option<String>| {
@@ -172,6 +175,12 @@ fn raw_parameters(stream: &format::stream::Stream<'_>) -> Option<RawParameters> 
             color_transfer: named(text(ffi::av_color_transfer_name(raw.color_trc))),
             sample_aspect_ratio: (raw.sample_aspect_ratio.num, raw.sample_aspect_ratio.den),
             bit_rate: raw.bit_rate,
+            extradata: match usize::try_from(raw.extradata_size) {
+                Ok(size) if size > 0 && !raw.extradata.is_null() => {
+                    std::slice::from_raw_parts(raw.extradata, size).to_vec()
+                }
+                _ => Vec::new(),
+            },
         })
     }
 }
@@ -317,6 +326,7 @@ pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<
         .or_else(|| input.metadata().get("encoder").map(str::to_owned));
     let is_vp8 = raw.codec_name == "vp8";
     let mut parser = PictureParser::new(&stream);
+    let access = RandomAccess::new(&raw.codec_name, &raw.extradata);
     let container = input.format().name().to_owned();
     let has_audio =
         input.streams().any(|stream| stream.parameters().medium() == media::Type::Audio);
@@ -363,7 +373,7 @@ pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<
             decoding: packet.dts(),
             position: u64::try_from(packet.position()).ok(),
             bytes: u32::try_from(packet.size()).unwrap_or(u32::MAX),
-            key: packet.is_key(),
+            key: packet.is_key() && access.is_clean(packet.data().unwrap_or_default()),
             discarded: packet.flags().bits() & ffi::AV_PKT_FLAG_DISCARD != 0 || hidden_vp8,
             picture: parser.as_mut().map_or(PictureType::Unknown, |parser| parser.kind(&packet)),
         });

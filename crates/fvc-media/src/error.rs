@@ -36,6 +36,8 @@ pub enum Reason {
     Crashed,
     /// The decoding child asked for more memory than it may have.
     OutOfMemory,
+    /// Something from outside ended the decoding child, such as the system for want of memory.
+    Killed,
     /// The decoding child did not finish in time.
     TimedOut,
     /// The file's bytes are no longer those that were indexed.
@@ -63,6 +65,7 @@ impl Reason {
             Self::Partial => "partial",
             Self::Crashed => "crashed",
             Self::OutOfMemory => "out_of_memory",
+            Self::Killed => "killed",
             Self::TimedOut => "timed_out",
             Self::Changed => "changed",
             Self::DecoderUnavailable => "decoder_unavailable",
@@ -80,6 +83,7 @@ impl Reason {
                 | Self::NotAFile
                 | Self::Changed
                 | Self::DecoderUnavailable
+                | Self::Killed
                 | Self::Cancelled
         )
     }

@@ -110,7 +110,9 @@ pub struct PacketFacts {
     pub position: Option<u64>,
     /// Size in bytes.
     pub bytes: u32,
-    /// Whether decoding can start here.
+    /// Whether decoding can start here and give the same pictures as from the start of the file: the
+    /// container says so and, in H.264 and H.265, so does the picture. The beginning of an intra
+    /// refresh is no key.
     pub key: bool,
     /// Whether the container marks it as not to be shown.
     pub discarded: bool,

@@ -13,7 +13,6 @@ mod cache;
 mod child;
 mod clip;
 mod content_id;
-#[cfg(feature = "ffmpeg")]
 mod convert;
 mod counters;
 #[cfg(feature = "ffmpeg")]
@@ -34,11 +33,12 @@ mod own;
 mod picture;
 #[cfg(feature = "ffmpeg")]
 mod protocol;
+#[cfg(feature = "ffmpeg")]
+mod random_access;
 mod rational;
 #[cfg(feature = "ffmpeg")]
 mod reader;
 mod sampling;
-#[cfg(feature = "ffmpeg")]
 mod tone_map;
 
 #[cfg(feature = "ffmpeg")]
@@ -47,6 +47,7 @@ pub use cache::{CacheError, CacheStats, CachedFailure, FailedDuring, MediaCache,
 pub use child::child_main_if_requested;
 pub use clip::{ClipReport, DecodeVerdict, PartialPolicy, ReadMode};
 pub use content_id::{ContentId, ContentIdError};
+pub use convert::{Color, Layout, Matrix, Plane, YuvPicture, yuv_to_rgb};
 pub use counters::DecodeCounters;
 #[cfg(feature = "ffmpeg")]
 pub use encode::{
@@ -64,3 +65,4 @@ pub use rational::Rational;
 #[cfg(feature = "ffmpeg")]
 pub use reader::{Identity, Probe, Reader};
 pub use sampling::{ResolvedSampling, SAMPLING_VERSION, Sampling, SamplingError};
+pub use tone_map::HdrTransfer;

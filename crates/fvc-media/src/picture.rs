@@ -9,12 +9,20 @@ use ffmpeg_next::{ffi, frame};
 use crate::Reason;
 use crate::convert::{Color, Layout, Matrix, Plane, YuvPicture, rotate, yuv_to_rgb};
 use crate::protocol::Trouble;
-use crate::tone_map::HdrTransfer;
+use crate::tone_map::{HdrTransfer, ToneMap};
 
 /// Converts frames of one stream; keeps the scaler for rare formats between frames.
 pub(crate) struct PictureConverter {
     rotation: u16,
-    scaler: Option<(Pixel, u32, u32, scaling::Context)>,
+    scaler: Option<Scaler>,
+}
+
+/// swscale, set up for pictures of one kind.
+struct Scaler {
+    format: Pixel,
+    size: (u32, u32),
+    color: Color,
+    context: scaling::Context,
 }
 
 /// An upright RGB picture.
@@ -49,35 +57,56 @@ impl PictureConverter {
         let unsupported = |found: String| {
             Trouble::new(Reason::Unsupported, "a pixel format that converts to RGB", found)
         };
-        let fits = |(known, wide, high, _): &(Pixel, u32, u32, scaling::Context)| {
-            (*known, *wide, *high) == (format, width, height)
-        };
-        if !self.scaler.as_ref().is_some_and(fits) {
-            let flags = scaling::Flags::BILINEAR
-                | scaling::Flags::ACCURATE_RND
-                | scaling::Flags::BITEXACT
-                | scaling::Flags::FULL_CHR_H_INT;
-            let mut scaler =
-                scaling::Context::get(format, width, height, Pixel::RGB24, width, height, flags)
-                    .map_err(|error| unsupported(format!("{format:?} ({error})")))?;
-            set_matrix(&mut scaler, color_of(frame, false));
-            self.scaler = Some((format, width, height, scaler));
-        }
-        let Some((_, _, _, scaler)) = &mut self.scaler else {
-            return Err(unsupported(format!("{format:?}")));
+        let color = color_of(frame, false);
+        let known = self.scaler.take().filter(|known| {
+            (known.format, known.size, known.color) == (format, (width, height), color)
+        });
+        let mut scaler = match known {
+            Some(known) => known,
+            None => Scaler::new(format, (width, height), color)
+                .map_err(|error| unsupported(format!("{format:?} ({error})")))?,
         };
         let mut converted = frame::Video::empty();
         scaler
+            .context
             .run(frame, &mut converted)
             .map_err(|error| unsupported(format!("{format:?} ({error})")))?;
-        let row = width as usize * 3;
-        let stride = converted.stride(0);
-        let mut rgb = Vec::with_capacity(row * height as usize);
-        for line in converted.data(0).chunks(stride).take(height as usize) {
-            let line = line.get(..row).ok_or_else(|| unsupported("a short row".to_owned()))?;
-            rgb.extend_from_slice(line);
+        self.scaler = Some(scaler);
+        let samples = 3 * width as usize;
+        let bytes = if color.hdr.is_some() { 2 * samples } else { samples };
+        let mut rgb = Vec::with_capacity(samples * height as usize);
+        for line in converted.data(0).chunks(converted.stride(0)).take(height as usize) {
+            let line = line.get(..bytes).ok_or_else(|| unsupported("a short row".to_owned()))?;
+            match color.hdr {
+                None => rgb.extend_from_slice(line),
+                Some(transfer) => {
+                    let map = ToneMap::of(transfer);
+                    let signal = |pair: &[u8]| {
+                        f64::from(u16::from_le_bytes([pair[0], pair[1]])) / f64::from(u16::MAX)
+                    };
+                    for pixel in line.chunks_exact(6) {
+                        let signals = [&pixel[..2], &pixel[2..4], &pixel[4..]].map(signal);
+                        rgb.extend(map.apply(signals));
+                    }
+                }
+            }
         }
         Ok(rgb)
+    }
+}
+
+impl Scaler {
+    /// To RGB of 8 bits, or of 16 where a tone curve comes after it.
+    fn new(format: Pixel, size: (u32, u32), color: Color) -> Result<Self, ffmpeg_next::Error> {
+        let flags = scaling::Flags::BILINEAR
+            | scaling::Flags::ACCURATE_RND
+            | scaling::Flags::BITEXACT
+            | scaling::Flags::FULL_CHR_H_INT;
+        let (width, height) = size;
+        let to = if color.hdr.is_some() { Pixel::RGB48LE } else { Pixel::RGB24 };
+        let mut context = scaling::Context::get(format, width, height, to, width, height, flags)?;
+        set_matrix(&mut context, color);
+        Ok(Self { format, size, color, context })
     }
 }
 

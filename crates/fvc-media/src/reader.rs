@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::ops::ControlFlow;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -399,9 +399,17 @@ impl Reader {
                 std::env::current_exe().map_err(|error| unavailable(path, &error.to_string()))?
             }
         };
-        let mut child = Command::new(&program)
+        let mut command = Command::new(&program);
+        // Nothing of the environment is the child's business but where the system's loader looks.
+        command.env_clear();
+        if let Some(folders) = std::env::var_os("LD_LIBRARY_PATH") {
+            command.env("LD_LIBRARY_PATH", folders);
+        }
+        let mut child = command
             .arg(CHILD_ARGUMENT)
             .arg(request)
+            // Out of reach of the terminal's Ctrl-C, which is for us to answer.
+            .process_group(0)
             .stdin(Stdio::from(file))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -443,6 +451,19 @@ impl Reader {
                         Reason::OutOfMemory,
                         format!("at most {} bytes of memory", self.limits.child_memory_bytes),
                         "a decoder that asked for more",
+                    ));
+                }
+                // No decoder ends itself by these, so the file is not to blame, and a cache must not
+                // remember it against the file.
+                if let Some(
+                    signal @ (libc::SIGKILL | libc::SIGTERM | libc::SIGINT | libc::SIGHUP),
+                ) = signal.filter(|_| matches!(outcome, Heard::Ended))
+                {
+                    return Err(MediaError::new(
+                        path,
+                        Reason::Killed,
+                        "a decoder that is left to finish",
+                        format!("one ended from outside by signal {signal}"),
                     ));
                 }
                 if let Some(signal) = signal.filter(|_| !matches!(outcome, Heard::Nonsense(_))) {

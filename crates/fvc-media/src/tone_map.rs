@@ -1,15 +1,19 @@
-//! HDR to SDR by one curve: the EETF of ITU-R BT.2390-10, section 5.4, from 1000 cd/m² to the SDR
-//! reference white of 203 cd/m² (ITU-R BT.2408), on each of R, G, B; then BT.2020 to BT.709
-//! primaries, clipped; then the inverse of the BT.1886 display curve (gamma 2.4).
-//!
-//! PQ is SMPTE ST 2084; HLG is ITU-R BT.2100 with a display of 1000 cd/m² (system gamma 1.2).
+//! HDR to SDR: the curve that [`HdrTransfer`] documents, as tables.
 
-/// An HDR transfer curve.
+use std::sync::OnceLock;
+
+/// An HDR transfer curve, and how such pictures become SDR.
+///
+/// One documented curve for all: the EETF of ITU-R BT.2390-10, section 5.4, from a display of
+/// 1000 cd/m² to the SDR reference white of 203 cd/m² (ITU-R BT.2408), on each of R, G, B; then
+/// BT.2020 to BT.709 primaries (ITU-R BT.2087), clipped; then the inverse of the BT.1886 display
+/// curve (gamma 2.4). Light above 1000 cd/m² is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HdrTransfer {
-    /// SMPTE ST 2084.
+pub enum HdrTransfer {
+    /// SMPTE ST 2084 (perceptual quantizer).
     Pq,
-    /// ARIB STD-B67.
+    /// ARIB STD-B67 (hybrid log-gamma), shown as ITU-R BT.2100 says on a display of 1000 cd/m²: with
+    /// a system gamma of 1.2.
     Hlg,
 }
 
@@ -27,12 +31,24 @@ pub(crate) struct ToneMap {
     linear: Vec<f64>,
     /// Square root of display light 0 to 1 (in units of the peak) to light in units of SDR white.
     mapped: Vec<f64>,
-    /// Light 0 to 1 to 8-bit codes.
+    /// Square root of light 0 to 1 to 8-bit codes; the root because the eye, and so the code, tells
+    /// dark lights apart that are less than a step of an even table.
     code: Vec<u8>,
 }
 
 impl ToneMap {
-    pub(crate) fn new(transfer: HdrTransfer) -> Self {
+    /// The tables of a curve, made at first need.
+    pub(crate) fn of(transfer: HdrTransfer) -> &'static Self {
+        static PQ: OnceLock<ToneMap> = OnceLock::new();
+        static HLG: OnceLock<ToneMap> = OnceLock::new();
+        match transfer {
+            HdrTransfer::Pq => &PQ,
+            HdrTransfer::Hlg => &HLG,
+        }
+        .get_or_init(|| Self::new(transfer))
+    }
+
+    fn new(transfer: HdrTransfer) -> Self {
         let at = |step: usize| step as f64 / (STEPS - 1) as f64;
         Self {
             transfer,
@@ -45,11 +61,11 @@ impl ToneMap {
             mapped: (0..STEPS)
                 .map(|step| (eetf(at(step) * at(step) * PEAK) / WHITE).clamp(0.0, 1.0))
                 .collect(),
-            code: (0..STEPS).map(|step| (255.0 * at(step).powf(1.0 / 2.4)).round() as u8).collect(),
+            code: (0..STEPS).map(|step| (255.0 * at(step).powf(2.0 / 2.4)).round() as u8).collect(),
         }
     }
 
-    /// R'G'B' signals to 8-bit codes.
+    /// R'G'B' signals of BT.2020 primaries, 0 to 1, to 8-bit codes of BT.709.
     pub(crate) fn apply(&self, signal: [f64; 3]) -> [u8; 3] {
         let mut light = signal.map(|value| look_up(&self.linear, value));
         if self.transfer == HdrTransfer::Hlg {
@@ -61,11 +77,11 @@ impl ToneMap {
         let [red, green, blue] = light.map(|value| look_up(&self.mapped, value.max(0.0).sqrt()));
         // ITU-R BT.2087: BT.2020 primaries to BT.709.
         [
-            1.6605 * red - 0.5876 * green - 0.0728 * blue,
-            -0.1246 * red + 1.1329 * green - 0.0083 * blue,
-            -0.0182 * red - 0.1006 * green + 1.1187 * blue,
+            1.660_491 * red - 0.587_641 * green - 0.072_850 * blue,
+            -0.124_550 * red + 1.132_900 * green - 0.008_349 * blue,
+            -0.018_151 * red - 0.100_579 * green + 1.118_730 * blue,
         ]
-        .map(|value| self.code[index(value)])
+        .map(|value| self.code[index(value.max(0.0).sqrt())])
     }
 }
 
@@ -73,8 +89,13 @@ fn index(value: f64) -> usize {
     (value.clamp(0.0, 1.0) * (STEPS - 1) as f64).round() as usize
 }
 
+/// Linear between the steps: where a saturated colour leaves BT.709, channels cancel out, and what
+/// is left must not be the tables' own coarseness.
 fn look_up(table: &[f64], value: f64) -> f64 {
-    table[index(value)]
+    let position = value.clamp(0.0, 1.0) * (STEPS - 1) as f64;
+    let below = (position as usize).min(STEPS - 2);
+    let share = position - below as f64;
+    table[below] + share * (table[below + 1] - table[below])
 }
 
 const M1: f64 = 2610.0 / 16384.0;
