@@ -89,37 +89,64 @@ pub struct YuvPicture<'a> {
     pub planes: [Plane<'a>; 3],
 }
 
-/// Fixed-point coefficients, 16 bits below the point, for samples of a bit depth.
+/// Fixed-point coefficients for samples of a bit depth.
 struct Coefficients {
-    luma: i64,
-    red_v: i64,
-    green_u: i64,
-    green_v: i64,
-    blue_u: i64,
-    luma_zero: i64,
-    chroma_zero: i64,
+    /// Bits below the point.
+    point: u32,
+    luma: i32,
+    red_v: i32,
+    green_u: i32,
+    green_v: i32,
+    blue_u: i32,
+    luma_zero: i32,
+    chroma_zero: i32,
 }
 
-const POINT: u32 = 16;
-
 impl Coefficients {
-    /// From samples of `bits` bits to values of 0 to `white`.
-    fn new(color: Color, bits: u32, white: f64) -> Self {
+    /// From samples of `bits` bits to values of 0 to 255. Whatever the depth, a sum of terms stays
+    /// below 2^30: deeper samples have smaller coefficients.
+    fn new(color: Color, bits: u32) -> Self {
+        let point = 16 + (bits - 8).min(4);
+        let exact = ExactCoefficients::new(color, bits);
+        let fixed = |value: f64| (255.0 * value * f64::from(1_u32 << point)).round() as i32;
+        Self {
+            point,
+            luma: fixed(exact.luma),
+            red_v: fixed(exact.red_v),
+            green_u: fixed(exact.green_u),
+            green_v: fixed(exact.green_v),
+            blue_u: fixed(exact.blue_u),
+            luma_zero: exact.luma_zero,
+            chroma_zero: exact.chroma_zero,
+        }
+    }
+}
+
+/// From samples to signals of 0 to 1 (ITU-T H.273, 8.3).
+struct ExactCoefficients {
+    luma: f64,
+    red_v: f64,
+    green_u: f64,
+    green_v: f64,
+    blue_u: f64,
+    luma_zero: i32,
+    chroma_zero: i32,
+}
+
+impl ExactCoefficients {
+    fn new(color: Color, bits: u32) -> Self {
         let (red, blue) = color.matrix.weights();
         let green = 1.0 - red - blue;
         let step = f64::from(1_u32 << (bits - 8));
-        let top = f64::from((1_u64 << bits) as u32 - 1);
+        let top = f64::from((1_u32 << bits) - 1);
         let (luma_span, chroma_span) =
             if color.full_range { (top, top) } else { (219.0 * step, 224.0 * step) };
-        let fixed = |value: f64| (value * f64::from(1_u32 << POINT)).round() as i64;
-        let luma = white / luma_span;
-        let chroma = white / chroma_span;
         Self {
-            luma: fixed(luma),
-            red_v: fixed(2.0 * (1.0 - red) * chroma),
-            green_u: fixed(-2.0 * blue * (1.0 - blue) / green * chroma),
-            green_v: fixed(-2.0 * red * (1.0 - red) / green * chroma),
-            blue_u: fixed(2.0 * (1.0 - blue) * chroma),
+            luma: 1.0 / luma_span,
+            red_v: 2.0 * (1.0 - red) / chroma_span,
+            green_u: -2.0 * blue * (1.0 - blue) / green / chroma_span,
+            green_v: -2.0 * red * (1.0 - red) / green / chroma_span,
+            blue_u: 2.0 * (1.0 - blue) / chroma_span,
             luma_zero: if color.full_range { 0 } else { 16 << (bits - 8) },
             chroma_zero: 128 << (bits - 8),
         }
@@ -137,105 +164,214 @@ pub fn yuv_to_rgb(picture: &YuvPicture<'_>) -> Option<Vec<u8>> {
         && layout.bits + layout.padding_bits.min(16) <= 16
         && layout.chroma_shift_x.max(layout.chroma_shift_y) <= 4;
     // Luma alone needs a byte for each pixel, which bounds what is asked for below.
-    if !sound
-        || width == 0
-        || width.checked_mul(height)? > planes[0].data.len().max(planes[0].stride)
-    {
+    if !sound || width == 0 || width.checked_mul(height)? > planes[0].data.len() {
         return None;
     }
-    let wide = layout.bits > 8 || layout.padding_bits > 0;
-    let bytes = if wide { 2 } else { 1 };
-    let chroma_width = width.div_ceil(1 << layout.chroma_shift_x);
-    let chroma_row = chroma_width * bytes * if layout.interleaved_chroma { 2 } else { 1 };
     let mut rgb = vec![0_u8; width * height * 3];
+    let mut rows = Rows::new(picture);
     if let Some(transfer) = color.hdr {
-        return hdr_to_rgb(picture, transfer, rgb);
+        let map = ToneMap::of(transfer);
+        let exact = ExactCoefficients::new(*color, layout.bits);
+        for (y, out) in rgb.chunks_exact_mut(width * 3).enumerate() {
+            rows.read(y)?;
+            rows.map(&exact, map, out);
+        }
+        return Some(rgb);
     }
-    let coefficients = Coefficients::new(*color, layout.bits, 255.0);
-    // 8-bit sums stay below 2^26, so that 32-bit lanes do; deeper samples take 64 bits.
-    let mut chroma = ChromaTerms::new(width);
-    let mut luma = vec![0_i32; width];
+    let coefficients = Coefficients::new(*color, layout.bits);
+    let mut terms = ChromaTerms::new(width, layout);
+    let convert_row = fastest_row();
     for (y, out) in rgb.chunks_exact_mut(width * 3).enumerate() {
-        if y % (1 << layout.chroma_shift_y) == 0 {
-            let chroma_y = y >> layout.chroma_shift_y;
-            let first = row(planes[1], chroma_y, chroma_row)?;
-            let second = if layout.interleaved_chroma {
-                first
-            } else {
-                row(planes[2], chroma_y, chroma_row)?
-            };
-            chroma.fill(layout, &coefficients, first, second);
+        if rows.read(y)? {
+            terms.fill(&coefficients, &rows.u, &rows.v);
         }
-        let samples = row(planes[0], y, width * bytes)?;
-        if wide {
-            for (value, pair) in luma.iter_mut().zip(samples.chunks_exact(2)) {
-                let sample = u16::from_le_bytes([pair[0], pair[1]]) >> layout.padding_bits;
-                let exact = (i64::from(sample) - coefficients.luma_zero) * coefficients.luma;
-                *value = exact.clamp(-(1 << 30), 1 << 30) as i32;
-            }
-        } else {
-            let (zero, weight) = (coefficients.luma_zero as i32, coefficients.luma as i32);
-            for (value, &sample) in luma.iter_mut().zip(samples) {
-                *value = (i32::from(sample) - zero) * weight;
-            }
-        }
-        chroma.apply(&luma, out);
+        convert_row(&rows.luma, &terms, &coefficients, out);
     }
     Some(rgb)
 }
 
-/// What chroma adds to each channel along one row, in fixed point.
+/// The samples of one row, widened.
+struct Rows<'a> {
+    picture: &'a YuvPicture<'a>,
+    luma: Vec<u16>,
+    u: Vec<u16>,
+    v: Vec<u16>,
+    interleaved: Vec<u16>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(picture: &'a YuvPicture<'a>) -> Self {
+        let chroma = picture.width.div_ceil(1 << picture.layout.chroma_shift_x);
+        let interleaved = if picture.layout.interleaved_chroma { 2 * chroma } else { 0 };
+        Self {
+            picture,
+            luma: vec![0; picture.width],
+            u: vec![0; chroma],
+            v: vec![0; chroma],
+            interleaved: vec![0; interleaved],
+        }
+    }
+
+    /// Reads row `y`, and says whether its chroma is another than the last row's.
+    fn read(&mut self, y: usize) -> Option<bool> {
+        let YuvPicture { layout, planes, .. } = self.picture;
+        read_row(layout, planes[0], y, &mut self.luma)?;
+        if !y.is_multiple_of(1 << layout.chroma_shift_y) {
+            return Some(false);
+        }
+        let y = y >> layout.chroma_shift_y;
+        if layout.interleaved_chroma {
+            read_row(layout, planes[1], y, &mut self.interleaved)?;
+            let pairs = self.interleaved.chunks_exact(2);
+            for ((u, v), pair) in self.u.iter_mut().zip(&mut self.v).zip(pairs) {
+                (*u, *v) = (pair[0], pair[1]);
+            }
+        } else {
+            read_row(layout, planes[1], y, &mut self.u)?;
+            read_row(layout, planes[2], y, &mut self.v)?;
+        }
+        Some(true)
+    }
+
+    /// HDR pictures are rare: one pixel at a time, through tables.
+    fn map(&self, exact: &ExactCoefficients, map: &ToneMap, out: &mut [u8]) {
+        let shift = self.picture.layout.chroma_shift_x;
+        let centred = |sample: u16, zero: i32| f64::from(i32::from(sample) - zero);
+        for (x, (pixel, &luma)) in out.chunks_exact_mut(3).zip(&self.luma).enumerate() {
+            let luma = centred(luma, exact.luma_zero) * exact.luma;
+            let u = centred(self.u[x >> shift], exact.chroma_zero);
+            let v = centred(self.v[x >> shift], exact.chroma_zero);
+            let mapped = map.apply([
+                luma + v * exact.red_v,
+                luma + u * exact.green_u + v * exact.green_v,
+                luma + u * exact.blue_u,
+            ]);
+            pixel.copy_from_slice(&mapped);
+        }
+    }
+}
+
+fn read_row(layout: &Layout, plane: Plane<'_>, y: usize, samples: &mut [u16]) -> Option<()> {
+    if layout.bits > 8 || layout.padding_bits > 0 {
+        let row = row(plane, y, 2 * samples.len())?;
+        // Bits above the depth would be a decoder's mistake; sums rely on there being none.
+        let mask = ((1_u32 << layout.bits) - 1) as u16;
+        for (sample, pair) in samples.iter_mut().zip(row.chunks_exact(2)) {
+            *sample = (u16::from_le_bytes([pair[0], pair[1]]) >> layout.padding_bits) & mask;
+        }
+    } else {
+        let row = row(plane, y, samples.len())?;
+        for (sample, &byte) in samples.iter_mut().zip(row) {
+            *sample = u16::from(byte);
+        }
+    }
+    Some(())
+}
+
+/// What chroma adds to each channel along one row, in fixed point, with half a code for rounding.
 struct ChromaTerms {
-    red: Vec<i32>,
-    green: Vec<i32>,
-    blue: Vec<i32>,
+    shift: u32,
+    /// Red, green, blue, a term for each chroma sample.
+    narrow: [Vec<i32>; 3],
+    /// The same for each pixel.
+    wide: [Vec<i32>; 3],
 }
 
 impl ChromaTerms {
-    fn new(width: usize) -> Self {
-        Self { red: vec![0; width], green: vec![0; width], blue: vec![0; width] }
+    fn new(width: usize, layout: &Layout) -> Self {
+        let shift = layout.chroma_shift_x;
+        let narrow = vec![0; width.div_ceil(1 << shift)];
+        let wide = vec![0; width];
+        Self {
+            shift,
+            narrow: [narrow.clone(), narrow.clone(), narrow],
+            wide: [wide.clone(), wide.clone(), wide],
+        }
     }
 
-    fn fill(&mut self, layout: &Layout, coefficients: &Coefficients, first: &[u8], second: &[u8]) {
-        let shift = layout.chroma_shift_x;
-        let wide = layout.bits > 8 || layout.padding_bits > 0;
-        let half = 1_i64 << (POINT - 1);
-        for x in 0..self.red.len() {
-            if x % (1 << shift) != 0 {
-                (self.red[x], self.green[x], self.blue[x]) =
-                    (self.red[x - 1], self.green[x - 1], self.blue[x - 1]);
+    fn fill(&mut self, coefficients: &Coefficients, u: &[u16], v: &[u16]) {
+        let half = 1 << (coefficients.point - 1);
+        let zero = coefficients.chroma_zero;
+        let [red, green, blue] = &mut self.narrow;
+        let terms = red.iter_mut().zip(green).zip(blue);
+        for (((red, green), blue), (&u, &v)) in terms.zip(u.iter().zip(v)) {
+            // As below: no sum leaves 32 bits.
+            let (u, v) = (i32::from(u).wrapping_sub(zero), i32::from(v).wrapping_sub(zero));
+            let term = |sample: i32, weight: i32| sample.wrapping_mul(weight);
+            *red = term(v, coefficients.red_v).wrapping_add(half);
+            *green = term(u, coefficients.green_u)
+                .wrapping_add(term(v, coefficients.green_v))
+                .wrapping_add(half);
+            *blue = term(u, coefficients.blue_u).wrapping_add(half);
+        }
+        for (wide, narrow) in self.wide.iter_mut().zip(&self.narrow) {
+            if self.shift == 1 {
+                let (pairs, last) = wide.as_chunks_mut::<2>();
+                for (pair, &term) in pairs.iter_mut().zip(narrow) {
+                    *pair = [term; 2];
+                }
+                if let ([last], Some(&term)) = (last, narrow.last()) {
+                    *last = term;
+                }
                 continue;
             }
-            let at = x >> shift;
-            let sample = |row: &[u8], at: usize| -> i64 {
-                if wide {
-                    i64::from(
-                        u16::from_le_bytes([row[2 * at], row[2 * at + 1]]) >> layout.padding_bits,
-                    )
-                } else {
-                    i64::from(row[at])
-                }
-            };
-            let (u, v) = if layout.interleaved_chroma {
-                (sample(first, 2 * at), sample(first, 2 * at + 1))
-            } else {
-                (sample(first, at), sample(second, at))
-            };
-            let (u, v) = (u - coefficients.chroma_zero, v - coefficients.chroma_zero);
-            let bound = |value: i64| value.clamp(-(1 << 30), (1 << 30) - 1) as i32;
-            self.red[x] = bound(v * coefficients.red_v + half);
-            self.green[x] = bound(u * coefficients.green_u + v * coefficients.green_v + half);
-            self.blue[x] = bound(u * coefficients.blue_u + half);
+            for (block, &term) in wide.chunks_mut(1 << self.shift).zip(narrow) {
+                block.fill(term);
+            }
         }
     }
+}
 
-    fn apply(&self, luma: &[i32], out: &mut [u8]) {
-        let terms = luma.iter().zip(&self.red).zip(&self.green).zip(&self.blue);
-        for (pixel, (((&luma, &red), &green), &blue)) in out.chunks_exact_mut(3).zip(terms) {
-            pixel[0] = (luma.saturating_add(red) >> POINT).clamp(0, 255) as u8;
-            pixel[1] = (luma.saturating_add(green) >> POINT).clamp(0, 255) as u8;
-            pixel[2] = (luma.saturating_add(blue) >> POINT).clamp(0, 255) as u8;
-        }
+/// Luma samples of a row, with the row's chroma terms, to packed RGB.
+type ConvertRow = fn(&[u16], &ChromaTerms, &Coefficients, &mut [u8]);
+
+/// The fastest way of this processor; all ways give the same bits.
+#[allow(unsafe_code)] // a kernel for processors that have AVX2
+fn fastest_row() -> ConvertRow {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return |luma, terms, coefficients, out| unsafe {
+            convert_row_avx2(luma, terms, coefficients, out);
+        };
+    }
+    convert_row_portable
+}
+
+/// The safe code below, compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn convert_row_avx2(
+    luma: &[u16],
+    terms: &ChromaTerms,
+    coefficients: &Coefficients,
+    out: &mut [u8],
+) {
+    convert_row(luma, terms, coefficients, out);
+}
+
+fn convert_row_portable(
+    luma: &[u16],
+    terms: &ChromaTerms,
+    coefficients: &Coefficients,
+    out: &mut [u8],
+) {
+    convert_row(luma, terms, coefficients, out);
+}
+
+#[expect(clippy::inline_always, reason = "compiled anew within each of the two above")]
+#[inline(always)]
+fn convert_row(luma: &[u16], terms: &ChromaTerms, coefficients: &Coefficients, out: &mut [u8]) {
+    let Coefficients { point, luma: weight, luma_zero, .. } = *coefficients;
+    let [red, green, blue] = &terms.wide;
+    let terms = red.iter().zip(green).zip(blue);
+    for ((pixel, &luma), ((&red, &green), &blue)) in
+        out.as_chunks_mut::<3>().0.iter_mut().zip(luma).zip(terms)
+    {
+        // No sum leaves 32 bits (see Coefficients): wrapping costs no check, and lanes can do it.
+        let luma = i32::from(luma).wrapping_sub(luma_zero).wrapping_mul(weight);
+        let code = |term: i32| luma.wrapping_add(term).wrapping_shr(point).clamp(0, 255) as u8;
+        *pixel = [code(red), code(green), code(blue)];
     }
 }
 
@@ -244,60 +380,8 @@ fn row(plane: Plane<'_>, y: usize, bytes: usize) -> Option<&[u8]> {
     plane.data.get(start..start.checked_add(bytes)?)
 }
 
-/// HDR pictures are rare: one pixel at a time, through tables.
-fn hdr_to_rgb(
-    picture: &YuvPicture<'_>,
-    transfer: HdrTransfer,
-    mut rgb: Vec<u8>,
-) -> Option<Vec<u8>> {
-    let YuvPicture { width, layout, color, planes, .. } = picture;
-    let width = *width;
-    let wide = layout.bits > 8 || layout.padding_bits > 0;
-    let bytes = if wide { 2 } else { 1 };
-    let chroma_row = width.div_ceil(1 << layout.chroma_shift_x)
-        * bytes
-        * if layout.interleaved_chroma { 2 } else { 1 };
-    let coefficients = Coefficients::new(*color, layout.bits, 1.0);
-    // 1.0 of signal in 40 bits below the point would lose nothing; floats are enough for a table
-    // of 4096 steps.
-    let unit = f64::from(1_u32 << POINT);
-    let exact = Coefficients::new(*color, layout.bits, 65536.0);
-    let map = ToneMap::of(transfer);
-    for (y, out) in rgb.chunks_exact_mut(width * 3).enumerate() {
-        let chroma_y = y >> layout.chroma_shift_y;
-        let first = row(planes[1], chroma_y, chroma_row)?;
-        let second =
-            if layout.interleaved_chroma { first } else { row(planes[2], chroma_y, chroma_row)? };
-        let samples = row(planes[0], y, width * bytes)?;
-        let sample = |row: &[u8], at: usize| -> i64 {
-            if wide {
-                i64::from(u16::from_le_bytes([row[2 * at], row[2 * at + 1]]) >> layout.padding_bits)
-            } else {
-                i64::from(row[at])
-            }
-        };
-        for (x, pixel) in out.chunks_exact_mut(3).enumerate() {
-            let at = x >> layout.chroma_shift_x;
-            let (u, v) = if layout.interleaved_chroma {
-                (sample(first, 2 * at), sample(first, 2 * at + 1))
-            } else {
-                (sample(first, at), sample(second, at))
-            };
-            let (u, v) = (u - coefficients.chroma_zero, v - coefficients.chroma_zero);
-            let luma = (sample(samples, x) - coefficients.luma_zero) * exact.luma;
-            let signal = |value: i64| value as f64 / (unit * 65536.0);
-            let mapped = map.apply([
-                signal(luma + v * exact.red_v),
-                signal(luma + u * exact.green_u + v * exact.green_v),
-                signal(luma + u * exact.blue_u),
-            ]);
-            pixel.copy_from_slice(&mapped);
-        }
-    }
-    Some(rgb)
-}
-
 /// Turns packed RGB clockwise by 0, 90, 180 or 270 degrees; gives the new width and height too.
+#[cfg(feature = "ffmpeg")]
 pub(crate) fn rotate(
     rgb: Vec<u8>,
     width: usize,
@@ -322,5 +406,38 @@ pub(crate) fn rotate(
             (turned, height, width)
         }
         _ => (rgb, width, height),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel for this processor and its safe twin: the same bits, at any width.
+    #[test]
+    fn every_way_of_a_row_gives_the_same_bits() {
+        let layout = Layout {
+            chroma_shift_x: 1,
+            chroma_shift_y: 0,
+            interleaved_chroma: false,
+            bits: 10,
+            padding_bits: 0,
+        };
+        let color = Color { matrix: Matrix::Bt2020, full_range: false, hdr: None };
+        let coefficients = Coefficients::new(color, 10);
+        let draw = |salt: u32, count: usize| -> Vec<u16> {
+            let hash = |at: u32| (at + salt).wrapping_mul(2_654_435_761) >> 22;
+            (0..count as u32).map(|at| hash(at) as u16).collect()
+        };
+        for width in 1..200 {
+            let mut terms = ChromaTerms::new(width, &layout);
+            let chroma = width.div_ceil(2);
+            terms.fill(&coefficients, &draw(7, chroma), &draw(99, chroma));
+            let luma = draw(1234, width);
+            let (mut own, mut twin) = (vec![0; 3 * width], vec![0; 3 * width]);
+            fastest_row()(&luma, &terms, &coefficients, &mut own);
+            convert_row_portable(&luma, &terms, &coefficients, &mut twin);
+            assert_eq!(own, twin, "{width}");
+        }
     }
 }

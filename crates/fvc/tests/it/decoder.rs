@@ -152,6 +152,176 @@ fn limits_hold_at_their_edges() {
     }
 }
 
+/// Intra refresh spreads a key frame over many: a decode that started where the refresh does showed
+/// pictures that were half of nothing. Open groups of pictures have frames that lean on the group
+/// before.
+#[test]
+fn windows_are_whole_pictures_wherever_groups_of_pictures_begin() {
+    if !can_make_footage("windows_are_whole_pictures_wherever_groups_of_pictures_begin") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let reader = reader(Limits::default());
+    for (container, codec, parameters) in [
+        ("mkv", "libx264", "intra-refresh=1:keyint=40:bframes=0"),
+        ("ts", "libx264", "intra-refresh=1:keyint=40:bframes=0"),
+        ("mp4", "libx264", "intra-refresh=1:keyint=40:bframes=0"),
+        ("mkv", "libx264", "open-gop=1:keyint=15:bframes=3"),
+        ("ts", "libx264", "open-gop=1:keyint=15:bframes=3"),
+        ("mp4", "libx264", "open-gop=1:keyint=15:bframes=3"),
+        ("mp4", "libx265", "open-gop=1:keyint=15:bframes=3:log-level=none"),
+        ("ts", "libx265", "open-gop=1:keyint=15:bframes=3:log-level=none"),
+        ("mkv", "mpeg2video", ""),
+    ] {
+        let name = format!("{codec}-{}.{container}", parameters.split('=').next().unwrap());
+        let path = folder.path().join(&name);
+        let option = if codec == "libx265" { "-x265-params" } else { "-x264-params" };
+        let encoding: &[&str] = if codec == "mpeg2video" {
+            &["-c:v", codec, "-bf", "2", "-g", "15", "-t", "6"]
+        } else {
+            &["-c:v", codec, option, parameters, "-pix_fmt", "yuv420p", "-t", "6"]
+        };
+        encode("mandelbrot=size=160x120:rate=25", encoding, &path);
+        let whole = windows(&reader, &path, ReadMode::WholeFile);
+        let sampled = windows(&reader, &path, ReadMode::WindowsOnly);
+        assert!(whole == sampled, "{name}: windows differ from the whole file's");
+        let keys = reader.probe(&path).unwrap().index.packets.iter().filter(|p| p.key).count();
+        if parameters.starts_with("intra") {
+            assert!(keys <= 1, "{name}: {keys} key frames");
+        } else {
+            assert!((10..=12).contains(&keys), "{name}: {keys} key frames");
+        }
+    }
+}
+
+/// The mean of a channel over a picture.
+fn mean(frame: &fvc_media::Frame, channel: usize) -> f64 {
+    let values = frame.data().iter().skip(channel).step_by(3);
+    values.map(|&value| f64::from(value)).sum::<f64>() / f64::from(frame.width() * frame.height())
+}
+
+/// Range and matrix as tagged: one and the same grey, blue and red under every pair of tags.
+#[test]
+fn tags_of_range_and_matrix_are_honoured() {
+    if !can_make_footage("tags_of_range_and_matrix_are_honoured") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let reader = reader(Limits::default());
+    for (range, tag) in [("limited", "tv"), ("full", "pc")] {
+        for (matrix, tag_of_matrix) in [("bt709", "bt709"), ("bt601", "smpte170m")] {
+            let path = folder.path().join(format!("{range}-{matrix}.mp4"));
+            let filter =
+                format!("scale=out_range={range}:out_color_matrix={matrix},format=yuv420p");
+            let tags = ["-color_range", tag, "-colorspace", tag_of_matrix];
+            let encoding = ["-vf", &filter, "-t", "0.4", "-c:v", "libx264", "-qp", "1"];
+            encode(
+                "color=color=0xC86432:size=64x64:rate=25,format=rgb24",
+                &[&encoding[..], &tags[..]].concat(),
+                &path,
+            );
+            let probe = reader.probe(&path).unwrap();
+            assert_eq!(probe.facts.color_range.as_deref(), Some(tag));
+            let window = &windows(&reader, &path, ReadMode::WholeFile)[0];
+            for (channel, expected) in [(0, 200.0), (1, 100.0), (2, 50.0)] {
+                let found = mean(&window.frames[0], channel);
+                assert!((found - expected).abs() < 2.5, "{range} {matrix}: {found} for {expected}");
+            }
+        }
+    }
+}
+
+/// PQ and HLG through the whole way: tagged 10-bit files come out as SDR. Expected values by
+/// `tools/golden/media_hdr.py`'s formulas for these codes.
+#[test]
+fn hdr_files_become_sdr_pictures() {
+    if !can_make_footage("hdr_files_become_sdr_pictures") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../../../fvc-media/tests/golden/hdr.json")).unwrap();
+    let reader = reader(Limits::default());
+    for (name, tag) in [("pq", "smpte2084"), ("hlg", "arib-std-b67")] {
+        // Greys of the golden table.
+        for at in [10, 25, 40] {
+            let code = golden["codes"][at][0].as_u64().unwrap();
+            for format in ["yuv420p10le", "yuv444p12le"] {
+                let path = folder.path().join(format!("{name}-{at}-{format}.mkv"));
+                let filter =
+                    format!("format=yuv420p10le,geq=lum={code}:cb=512:cr=512,format={format}");
+                encode(
+                    "color=size=64x64:rate=25",
+                    &[
+                        "-vf",
+                        &filter,
+                        "-t",
+                        "0.2",
+                        "-c:v",
+                        "ffv1",
+                        "-color_trc",
+                        tag,
+                        "-color_primaries",
+                        "bt2020",
+                        "-colorspace",
+                        "bt2020nc",
+                        "-color_range",
+                        "tv",
+                    ],
+                    &path,
+                );
+                let window = &windows(&reader, &path, ReadMode::WholeFile)[0];
+                let expected = golden[name][at][1].as_f64().unwrap();
+                let found = mean(&window.frames[0], 1);
+                assert!(
+                    (found - expected).abs() < 1.5,
+                    "{name} {format} code {code}: {found} for {expected}"
+                );
+            }
+        }
+    }
+}
+
+/// Frames of uneven length keep their own times, and a rate picks by time, not by count.
+#[test]
+fn variable_frame_rate_goes_by_timestamps() {
+    if !can_make_footage("variable_frame_rate_goes_by_timestamps") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let reader = reader(Limits::default());
+    for name in ["uneven.mkv", "uneven.mp4"] {
+        let path = folder.path().join(name);
+        // Two seconds of 50 frames a second, then six of 5.
+        let filter = "select='lt(t,2)+not(mod(n,10))',settb=1/1000";
+        encode(
+            "testsrc2=size=64x64:rate=50",
+            &["-t", "8", "-vf", filter, "-fps_mode", "vfr", "-c:v", "libx264", "-bf", "2"],
+            &path,
+        );
+        let index = reader.probe(&path).unwrap().index;
+        assert_eq!(index.frames(), 130, "{name}");
+        for (position, expected) in [(0, 0.0), (1, 0.02), (99, 1.98), (100, 2.0), (129, 7.8)] {
+            let found = index.seconds(position).unwrap();
+            assert!((found - expected).abs() < 2e-3, "{name}: frame {position} at {found}");
+        }
+        // Five frames a second of time: in the fast part every tenth frame, in the slow every one.
+        let sampling =
+            Sampling { windows: 1, frames: 39, rate: Some(fvc_media::Rational::new(5, 1)) };
+        let mut times = Vec::new();
+        reader
+            .read_clip(&path, &sampling, ReadMode::WholeFile, &mut |window| {
+                times.extend(window.frames.iter().map(|frame| frame.time));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(times.len(), 39, "{name}");
+        for pair in times.windows(2) {
+            assert!((pair[1] - pair[0] - 0.2).abs() < 0.021, "{name}: {pair:?}");
+        }
+    }
+}
+
 /// A child that dies, hangs or talks nonsense costs one error, and its end is waited for.
 #[test]
 fn a_child_that_dies_or_talks_nonsense_is_one_error() {
@@ -161,6 +331,9 @@ fn a_child_that_dies_or_talks_nonsense_is_one_error() {
     std::fs::write(&file, b"whatever").unwrap();
     for (script, expected) in [
         ("kill -SEGV $$", Reason::Crashed),
+        // Ended from outside: not the file's fault.
+        ("kill -KILL $$", Reason::Killed),
+        ("kill -TERM $$", Reason::Killed),
         ("exit 7", Reason::Crashed),
         ("exec sleep 60", Reason::TimedOut),
         ("echo garbage on the line", Reason::DecoderUnavailable),
