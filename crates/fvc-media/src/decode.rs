@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use ffmpeg_next::{Error, Packet, codec, decoder, ffi, frame, threading};
 
-use crate::demux::{Opened, av_trouble, check_size, open, times_are_trusted};
+use crate::demux::{Opened, av_trouble, check_size, next_packet, open, times_are_trusted};
 use crate::picture::PictureConverter;
 use crate::protocol::{End, Picture, Trouble};
 use crate::{FrameIndex, Limits, Reason};
@@ -141,12 +141,14 @@ impl Run<'_> {
         stop_when_done: bool,
         emit: &mut Emit<'_>,
     ) -> Result<(), DecodeError> {
-        let mut packet = Packet::empty();
         let mut errors = 0;
         loop {
-            match packet.read(&mut opened.input) {
-                Ok(()) => errors = 0,
+            let packet = match next_packet(&mut opened.input) {
+                Ok(packet) => packet,
                 Err(Error::Eof) => break,
+                Err(Error::Other { errno }) if errno == libc::ENOMEM => {
+                    return Err(av_trouble(Error::Other { errno }, "memory for a packet").into());
+                }
                 Err(error) => {
                     self.complain(format!("container: {error}"));
                     errors += 1;
@@ -155,7 +157,8 @@ impl Run<'_> {
                     }
                     continue;
                 }
-            }
+            };
+            errors = 0;
             if packet.stream() != opened.stream {
                 continue;
             }
@@ -187,7 +190,6 @@ impl Run<'_> {
             .collect();
         keys.sort_unstable();
         let mut reached: Option<i64> = None;
-        let mut packet = Packet::empty();
         while !self.done() {
             let Some(target) = self.target() else { return Ok(false) };
             let Some(&key) = keys[..keys.partition_point(|&key| key <= target)].last() else {
@@ -201,14 +203,14 @@ impl Run<'_> {
                 let mut first = true;
                 let before = self.next_wanted;
                 loop {
-                    match packet.read(&mut opened.input) {
-                        Ok(()) => {}
+                    let packet = match next_packet(&mut opened.input) {
+                        Ok(packet) => packet,
                         Err(Error::Eof) => {
                             self.send(decoder, None, emit)?;
                             return Ok(self.done());
                         }
                         Err(_) => return Ok(false),
-                    }
+                    };
                     if packet.stream() != opened.stream {
                         continue;
                     }

@@ -289,6 +289,16 @@ impl Drop for PictureParser {
     }
 }
 
+/// The next packet of the container, of whatever stream.
+///
+/// Always a new one: FFmpeg overwrites a packet that is read into again without letting go of its
+/// bytes, and a long file would be in memory as a whole at its end.
+pub(crate) fn next_packet(input: &mut Input) -> Result<Packet, Error> {
+    let mut packet = Packet::empty();
+    packet.read(input)?;
+    Ok(packet)
+}
+
 /// Reads every packet of the video stream and gives the facts and the frame index.
 pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<Demuxed, Trouble> {
     let Opened { input, stream: number } = opened;
@@ -336,10 +346,9 @@ pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<
     let mut packets: Vec<PacketFacts> = Vec::new();
     let mut damage = None;
     let mut errors = 0;
-    let mut packet = Packet::empty();
     loop {
-        match packet.read(input) {
-            Ok(()) => errors = 0,
+        let packet = match next_packet(input) {
+            Ok(packet) => packet,
             Err(Error::Eof) => break,
             Err(error) => {
                 damage.get_or_insert_with(|| format!("container: {error}"));
@@ -352,7 +361,8 @@ pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<
                 }
                 continue;
             }
-        }
+        };
+        errors = 0;
         if packet.stream() != *number {
             continue;
         }

@@ -282,6 +282,23 @@ fn hdr_files_become_sdr_pictures() {
     }
 }
 
+/// Packets were read into one that still held the last one's bytes, and FFmpeg forgets those: at the
+/// end of a file all of it was in memory.
+#[test]
+fn a_file_larger_than_the_memory_is_read() {
+    if !can_make_footage("a_file_larger_than_the_memory_is_read") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("raw.nut");
+    encode("testsrc2=size=1280x720:rate=50", &["-t", "6", "-c:v", "rawvideo"], &path);
+    let memory = 320 << 20;
+    assert!(std::fs::metadata(&path).unwrap().len() > memory);
+    let reader = reader(Limits { child_memory_bytes: memory, ..Limits::default() });
+    assert_eq!(windows(&reader, &path, ReadMode::WholeFile).len(), 3);
+    assert_eq!(windows(&reader, &path, ReadMode::WindowsOnly).len(), 3);
+}
+
 /// Frames of uneven length keep their own times, and a rate picks by time, not by count.
 #[test]
 fn variable_frame_rate_goes_by_timestamps() {

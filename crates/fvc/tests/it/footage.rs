@@ -30,13 +30,18 @@ pub(crate) fn can_make_footage(test: &str) -> bool {
     if Command::new("ffmpeg").arg("-version").output().is_ok() {
         return true;
     }
-    let line = format!("SKIP {test}: no ffmpeg program to make footage with\n");
+    skipped(test, "no ffmpeg program to make footage with");
+    false
+}
+
+/// Says that a test is skipped and why, on standard error and in the list that `tools/test` shows.
+pub(crate) fn skipped(test: &str, why: &str) {
+    let line = format!("SKIP {test}: {why}\n");
     eprint!("{line}");
     if let Ok(log) = std::env::var("FVC_SKIP_LOG") {
         let mut log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         log.write_all(line.as_bytes()).unwrap();
     }
-    false
 }
 
 /// Encodes one of FFmpeg's sources.

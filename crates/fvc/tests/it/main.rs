@@ -6,5 +6,6 @@
 mod decoder;
 mod footage;
 mod main_job;
+mod memory;
 mod refusals;
 mod resume;
