@@ -36,9 +36,10 @@ lint:       ## rustfmt, clippy, rustdoc, licences and sources of dependencies
 	@tools/setup --quiet --also rust-lints --also cargo-deny
 	@tools/lint
 
-bench:      ## the benchmarks; BENCH='-p fvc-features' for those of one crate
+bench:      ## kernels, then whole jobs against ffmpeg's own decode; BENCH='-p fvc-features' for one crate's kernels only
 	@tools/setup --quiet
-	cargo bench $(or $(BENCH),--workspace)
+	cargo bench $(or $(BENCH),--workspace) --benches
+	@$(if $(BENCH),,$(MAKE) --no-print-directory build && FVC="$(TARGET_DIR)/release/fvc" tools/bench-job)
 
 install: build ## into PREFIX (/usr/local), under DESTDIR if set; FFmpeg stays the system's
 	@tools/setup --quiet --also patchelf

@@ -1,5 +1,6 @@
 //! [`Failure`] and [`FailureTable`]: what gave no result, and why.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use fvc_media::ContentId;
@@ -22,6 +23,13 @@ pub struct Failure {
     pub expected: String,
     /// What this one has.
     pub found: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, reason, expected, found, .. } = self;
+        write!(formatter, "{}: {reason}: expected {expected}, found {found}", path.display())
+    }
 }
 
 /// All failures of a command.

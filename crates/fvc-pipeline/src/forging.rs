@@ -138,18 +138,9 @@ pub fn forge(
     if files.is_empty() {
         return Err(PipelineError::NothingUsable {
             inputs: clips.len() as u64,
-            first: failures.first().map_or_else(
-                || "no clip was found".to_owned(),
-                |failure| {
-                    format!(
-                        "{}: {}: expected {}, found {}",
-                        failure.path.display(),
-                        failure.reason,
-                        failure.expected,
-                        failure.found
-                    )
-                },
-            ),
+            first: failures
+                .first()
+                .map_or_else(|| "no clip was found".to_owned(), ToString::to_string),
         });
     }
     write_records(&options.out, &files)?;

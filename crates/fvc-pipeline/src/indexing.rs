@@ -102,18 +102,9 @@ pub fn index(
     if index.sources().is_empty() {
         return Err(PipelineError::NothingUsable {
             inputs: gathered.inputs,
-            first: failures.first().map_or_else(
-                || "no video was found".to_owned(),
-                |failure| {
-                    format!(
-                        "{}: {}: expected {}, found {}",
-                        failure.path.display(),
-                        failure.reason,
-                        failure.expected,
-                        failure.found
-                    )
-                },
-            ),
+            first: failures
+                .first()
+                .map_or_else(|| "no video was found".to_owned(), ToString::to_string),
         });
     }
     let mut sources = [0_usize; 2];

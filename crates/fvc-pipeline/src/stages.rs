@@ -172,18 +172,9 @@ pub fn run_stages(
     if usable.is_empty() {
         return Err(PipelineError::NothingUsable {
             inputs: index.sources().len() as u64,
-            first: failures.first().map_or_else(
-                || "the index is empty".to_owned(),
-                |failure| {
-                    format!(
-                        "{}: {}: expected {}, found {}",
-                        failure.path.display(),
-                        failure.reason,
-                        failure.expected,
-                        failure.found
-                    )
-                },
-            ),
+            first: failures
+                .first()
+                .map_or_else(|| "the index is empty".to_owned(), ToString::to_string),
         });
     }
     Ok(StagesOutcome { manifest, failures, folder })

@@ -113,7 +113,27 @@ pub(crate) fn decodes(manifest: &Manifest) -> String {
 pub(crate) fn interval(value: Option<f64>, bounds: Option<(f64, f64)>) -> String {
     match (value, bounds) {
         (None, _) => "undefined".to_owned(),
-        (Some(value), None) => format!("{value:.3}"),
-        (Some(value), Some((low, high))) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+        (Some(value), None) => thousandths(value),
+        (Some(value), Some((low, high))) => {
+            format!("{} [{}, {}]", thousandths(value), thousandths(low), thousandths(high))
+        }
+    }
+}
+
+/// A number to three places; what rounds to nothing has no sign.
+fn thousandths(value: f64) -> String {
+    let text = format!("{value:.3}");
+    if text == "-0.000" { "0.000".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::interval;
+
+    /// Gains of nothing were shown as losses of nothing.
+    #[test]
+    fn nothing_has_no_sign() {
+        assert_eq!(interval(Some(-1e-9), Some((-0.0, 0.0))), "0.000 [0.000, 0.000]");
+        assert_eq!(interval(Some(-0.000_51), None), "-0.001");
     }
 }

@@ -106,8 +106,17 @@ fn details(scored: &ScoredFile) -> String {
         format!("{}", scored.path.display()),
         format!("  {}", assessment.promise),
     ];
-    lines.push("  What moved it most (log odds, + towards fake):".to_owned());
-    for reason in assessment.contributions.iter().take(REASONS) {
+    // What would be shown as 0.000.
+    let moves = |moved: f64| moved.abs() >= 0.0005;
+    let moved = assessment.contributions.iter().any(|reason| moves(reason.1));
+    lines.push(if moved {
+        "  What moved it most (log odds, + towards fake):".to_owned()
+    } else {
+        "  No feature moved it: on sources it had not seen the model could not tell, so that its \
+         calibration gives all the same probability."
+            .to_owned()
+    });
+    for reason in assessment.contributions.iter().filter(|reason| moves(reason.1)).take(REASONS) {
         let value =
             if reason.2.is_nan() { "missing".to_owned() } else { format!("{:.4}", reason.2) };
         lines.push(format!("    {:+.3}  {} = {value}", reason.1, reason.0));
