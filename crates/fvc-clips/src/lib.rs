@@ -22,10 +22,12 @@
 
 mod atomic;
 mod error;
+mod scale;
 mod size;
 mod store;
 
 pub use atomic::write_atomically;
 pub use error::ClipStoreError;
-pub use size::{SizeSpec, scale_frame};
+pub use scale::{SCALER_VERSION, scale_frame};
+pub use size::SizeSpec;
 pub use store::{ClipEntry, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION};

@@ -1,16 +1,23 @@
-//! [`SizeSpec`] and [`scale_frame`]: pictures at a named size.
+//! [`SizeSpec`]: named sizes.
 
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{CpuExtensions, FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use fvc_media::Frame;
 use serde::{Deserialize, Serialize};
 
-use crate::ClipStoreError;
+/// The shortest side that can be named.
+const MIN_SIDE: u32 = 2;
+/// The longest side that can be named, and that any scaled picture has.
+const MAX_SIDE: u32 = 16_384;
+/// How many times the named shorter side the longer one may be: more than any screen or camera
+/// shows, and a bound on what a picture of 10 x 60000 pixels can ask for.
+const MAX_ASPECT: u32 = 8;
 
 /// A named size: `224max` (the longer side) or `256min` (the shorter side); the aspect is kept.
+///
+/// The side is 2 to 16384 pixels. With `256min` the longer side is at most 8 times the named one,
+/// and at most 16384: a picture that is more drawn out is scaled until its longer side is that long,
+/// its aspect kept, so that its shorter side is below the named one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SizeSpec {
     side: u32,
@@ -18,26 +25,45 @@ pub struct SizeSpec {
 }
 
 impl SizeSpec {
-    /// The longer side is `side` pixels.
+    /// The longer side is `side` pixels; the nearest of 2 to 16384.
     pub const fn max_side(side: u32) -> Self {
-        Self { side, longer: true }
+        Self { side: within_bounds(side), longer: true }
     }
 
-    /// The shorter side is `side` pixels.
+    /// The shorter side is `side` pixels, the nearest of 2 to 16384, unless the longer side would be
+    /// too long.
     pub const fn min_side(side: u32) -> Self {
-        Self { side, longer: false }
+        Self { side: within_bounds(side), longer: false }
     }
 
     /// Width and height that a picture of this size gets: even, at least 2, the aspect kept as
     /// nearly as even numbers allow.
     pub fn target(self, width: u32, height: u32) -> (u32, u32) {
-        let (long, short) = (width.max(height).max(1), width.min(height).max(1));
-        let from = if self.longer { long } else { short };
-        let side = |pixels: u32| {
-            let scaled = f64::from(pixels) * f64::from(self.side) / f64::from(from);
-            ((scaled / 2.0).round() as u32 * 2).max(2)
+        let (width, height) = (u64::from(width.max(1)), u64::from(height.max(1)));
+        let (long, short) = (width.max(height), width.min(height));
+        let side = u64::from(self.side);
+        let longest = (side * u64::from(MAX_ASPECT)).min(u64::from(MAX_SIDE));
+        // Sides are multiplied by `to` / `from`.
+        let (to, from) = if self.longer {
+            (side, long)
+        } else if long * side > longest * short {
+            (longest, long)
+        } else {
+            (side, short)
         };
-        (side(width.max(1)), side(height.max(1)))
+        // Half of it, rounded half up, twice.
+        let scaled = |pixels: u64| ((pixels * to + from) / (2 * from) * 2).max(2) as u32;
+        (scaled(width), scaled(height))
+    }
+}
+
+const fn within_bounds(side: u32) -> u32 {
+    if side < MIN_SIDE {
+        MIN_SIDE
+    } else if side > MAX_SIDE {
+        MAX_SIDE
+    } else {
+        side
     }
 }
 
@@ -58,7 +84,7 @@ impl FromStr for SizeSpec {
             (None, None) => return Err(wrong()),
         };
         match number.parse() {
-            Ok(side @ 2..=16_384) => Ok(Self { side, longer }),
+            Ok(side @ MIN_SIDE..=MAX_SIDE) => Ok(Self { side, longer }),
             _ => Err(wrong()),
         }
     }
@@ -74,40 +100,4 @@ impl<'de> Deserialize<'de> for SizeSpec {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
-}
-
-/// Scales a picture to its named size: an area-true box filter down, Lanczos (3 lobes) up.
-///
-/// The portable code path is taken on every machine, so that the bits are the same on all.
-///
-/// # Errors
-/// The scaler refuses the picture.
-pub fn scale_frame(frame: &Frame, spec: SizeSpec) -> Result<Frame, ClipStoreError> {
-    let (width, height) = spec.target(frame.width(), frame.height());
-    if (width, height) == (frame.width(), frame.height()) {
-        return Ok(frame.clone());
-    }
-    let refused = |found: String| ClipStoreError::Scale {
-        from: format!("{}x{}", frame.width(), frame.height()),
-        to: format!("{width}x{height}"),
-        found,
-    };
-    let source = ImageRef::new(frame.width(), frame.height(), frame.data(), PixelType::U8x3)
-        .map_err(|error| refused(error.to_string()))?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    let down = u64::from(width) * u64::from(height)
-        <= u64::from(frame.width()) * u64::from(frame.height());
-    let filter = if down { FilterType::Box } else { FilterType::Lanczos3 };
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-    let mut resizer = Resizer::new();
-    set_portable(&mut resizer);
-    resizer.resize(&source, &mut target, &options).map_err(|error| refused(error.to_string()))?;
-    Frame::new(width, height, target.into_vec(), frame.index, frame.time)
-        .map_err(|error| refused(error.to_string()))
-}
-
-#[allow(unsafe_code)] // the setter is unsafe for instruction sets that a machine may lack
-fn set_portable(resizer: &mut Resizer) {
-    // SAFETY: `None` is the portable path, which every machine has.
-    unsafe { resizer.set_cpu_extensions(CpuExtensions::None) };
 }

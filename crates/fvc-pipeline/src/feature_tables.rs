@@ -31,6 +31,9 @@ pub struct Recipe {
     pub native_version: u32,
     /// Version of the scaled feature set.
     pub scaled_version: u32,
+    /// Version of the scaler. Those before it was recorded were made by the first.
+    #[serde(default = "first_scaler")]
+    pub scaler_version: u32,
     /// The named size of the scaled frames.
     pub size: u32,
 }
@@ -42,9 +45,14 @@ impl Recipe {
             sampling: config.sampling.clone(),
             native_version: NATIVE.version,
             scaled_version: SCALED.version,
+            scaler_version: fvc_clips::SCALER_VERSION,
             size: config.scale.size,
         }
     }
+}
+
+const fn first_scaler() -> u32 {
+    1
 }
 
 /// What a table on disk says of itself.

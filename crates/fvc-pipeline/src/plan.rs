@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use fvc_augment::Draw;
-use fvc_clips::ClipStore;
+use fvc_clips::{ClipStore, FORMAT_VERSION, SCALER_VERSION};
 use fvc_features::{NATIVE, SCALED};
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
@@ -163,8 +163,11 @@ fn name(config: &Config, task: Task, draw: Option<&Draw>) -> Result<String, Pipe
     let size = config.size_spec();
     Ok(match task {
         Task::Native => format!("features/native-v{}/{sampling}/{who}", NATIVE.version),
-        Task::Scaled => format!("features/scaled-v{}/{sampling}/{size}/{who}", SCALED.version),
-        Task::Clip => format!("clip/v{}/{sampling}/{size}/{who}", fvc_clips::FORMAT_VERSION),
+        Task::Scaled => {
+            let version = SCALED.version;
+            format!("features/scaled-v{version}.{SCALER_VERSION}/{sampling}/{size}/{who}")
+        }
+        Task::Clip => format!("clip/v{FORMAT_VERSION}.{SCALER_VERSION}/{sampling}/{size}/{who}"),
         Task::File => format!("file/v1/{sampling}/{who}"),
     })
 }

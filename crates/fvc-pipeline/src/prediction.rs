@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fvc_clips::{SizeSpec, scale_frame};
+use fvc_clips::{SCALER_VERSION, SizeSpec, scale_frame};
 use fvc_corpus::Failure;
 use fvc_features::{Extractor, NATIVE, SCALED};
 use fvc_learn::{Assessment, Detector, Verdict};
@@ -48,13 +48,14 @@ impl LoadedModel {
                 found: error.to_string(),
             })?;
         for (what, expected, found) in [
-            ("native", recipe.recipe.native_version, NATIVE.version),
-            ("scaled", recipe.recipe.scaled_version, SCALED.version),
+            ("native features", recipe.recipe.native_version, NATIVE.version),
+            ("scaled features", recipe.recipe.scaled_version, SCALED.version),
+            ("scaler", recipe.recipe.scaler_version, SCALER_VERSION),
         ] {
             if expected != found {
                 return Err(PipelineError::Recipe {
                     path,
-                    expected: format!("version {expected} of the {what} features"),
+                    expected: format!("version {expected} of the {what}"),
                     found: format!("version {found}"),
                 });
             }

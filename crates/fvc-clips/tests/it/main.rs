@@ -1,0 +1,9 @@
+//! Tests of the crate through its public face.
+
+// Helpers outside of `#[test]` functions are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+#[path = "../../../fvc-features/tests/it/picture.rs"]
+mod picture;
+mod scale;
+mod size;
