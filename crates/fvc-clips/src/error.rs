@@ -25,6 +25,16 @@ pub enum ClipStoreError {
         /// What is there.
         found: String,
     },
+    /// A clip file of another version of the format.
+    #[error("{}: expected a clip of format {expected}, found format {found}; run `fvc scale` again", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version that this program reads.
+        expected: u32,
+        /// The file's version.
+        found: u32,
+    },
     /// The disk is too small for what is to be written.
     #[error("{}: expected {needed} bytes of free disk, found {free}", path.display())]
     NoRoom {

@@ -1,8 +1,8 @@
 //! The clip store: scaled frames on disk, read by position; no FFmpeg in it.
 //!
 //! [`scale_frame`] brings a picture to a named size ([`SizeSpec`]); a [`ClipWriter`] takes windows of
-//! such frames; a [`ClipReader`] gives them back. [`write_atomically`] writes any file whole or not at
-//! all.
+//! such frames and writes each as it comes; a [`ClipReader`] gives them back. [`write_atomically`]
+//! writes any file whole or not at all.
 //!
 //! ```
 //! use fvc_clips::{ClipStore, SizeSpec, scale_frame};
@@ -30,4 +30,6 @@ pub use atomic::write_atomically;
 pub use error::ClipStoreError;
 pub use scale::{SCALER_VERSION, scale_frame};
 pub use size::SizeSpec;
-pub use store::{ClipEntry, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION};
+pub use store::{
+    ClipEntry, ClipFrame, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION,
+};

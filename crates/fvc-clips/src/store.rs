@@ -1,35 +1,44 @@
 //! [`ClipStore`]: scaled frames on disk.
 //!
-//! One file a clip: `<root>/<2 hex>/<content id>-<variant>-<size>.fvcclip`.
+//! One file a clip: `<root>/<2 hex>/<content id>-<variant>-<size>.fvcclip`. Numbers are little-endian.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | `FVCCLIP1` |
-//! | 4 | length of the header, little-endian |
-//! | length | header, JSON: content id, variant, size, width, height, windows (each a list of source positions and times) |
+//! | 8 | `FVCCLIP2` |
+//! | 4 | width, even |
+//! | 4 | height, even |
 //! | frames x width x height x 3/2 | each frame: Y, then U, then V (4:2:0, 8 bits, BT.709, full range) |
-//! | 32 | BLAKE3 of everything before |
+//! | length | the index, JSON: content id, variant, size, windows; a window is a list of frames, each with its position in the source, its time in seconds and the BLAKE3 of its bytes here |
+//! | 4 | length of the index |
+//! | 32 | the seal: BLAKE3 of the first 16 bytes, the index and its length |
+//!
+//! The seal and the hashes in the index hold every byte. The file is written from front to back,
+//! frame by frame, under a temporary name; `tools/numpy_clip_reader.py` reads it without this crate.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fvc_media::{ContentId, Frame};
 use serde::{Deserialize, Serialize};
 
-use crate::{ClipStoreError, SizeSpec, write_atomically};
+use crate::atomic::{AtomicFile, sweep};
+use crate::{ClipStoreError, SizeSpec};
 
 /// Version of the file format.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
-const MAGIC: &[u8; 8] = b"FVCCLIP1";
-const TRAILER: u64 = 32;
-/// The longest header that is read: a few thousand frames.
-const MAX_HEADER: u32 = 4 << 20;
+const MAGIC: &[u8; 8] = b"FVCCLIP2";
+const EXTENSION: &str = "fvcclip";
+/// Magic, width, height.
+const HEADER: u64 = 16;
+/// Length of the index, seal.
+const TRAILER: u64 = 36;
+/// The longest index that is written or read: some hundred thousand frames.
+const MAX_INDEX: u64 = 16 << 20;
 
 /// What a clip file says of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClipHeader {
     /// The source.
     pub content_id: ContentId,
@@ -41,8 +50,30 @@ pub struct ClipHeader {
     pub width: u32,
     /// Height of the frames, even.
     pub height: u32,
-    /// For each window, position in the source and time in seconds of each frame.
-    pub windows: Vec<Vec<(u64, f64)>>,
+    /// The frames of each window.
+    pub windows: Vec<Vec<ClipFrame>>,
+}
+
+/// What a clip file says of one frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClipFrame {
+    /// Position in the source.
+    pub position: u64,
+    /// Time in seconds.
+    pub time: f64,
+    /// BLAKE3 of the frame's bytes in the file.
+    pub hash: ContentId,
+}
+
+/// The index as it is in the file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClipIndex {
+    content_id: ContentId,
+    variant: u32,
+    size: SizeSpec,
+    windows: Vec<Vec<ClipFrame>>,
 }
 
 /// What was written, for the record of its source.
@@ -50,7 +81,7 @@ pub struct ClipHeader {
 pub struct ClipEntry {
     /// Path from the store's root.
     pub path: String,
-    /// BLAKE3 of everything before the trailer, in hexadecimal.
+    /// The file's seal, in hexadecimal.
     pub hash: String,
     /// Size of the file in bytes.
     pub bytes: u64,
@@ -65,7 +96,8 @@ pub struct ClipStore {
 }
 
 impl ClipStore {
-    /// The store in this folder, which is made with the first clip.
+    /// The store in this folder, which is made with the first clip. What killed writers left in it
+    /// is removed.
     ///
     /// # Errors
     /// The path is there and no folder.
@@ -77,13 +109,20 @@ impl ClipStore {
                 found: "something else".to_owned(),
             });
         }
+        if let Ok(folders) = fs::read_dir(root) {
+            for folder in folders.flatten() {
+                sweep(&folder.path(), EXTENSION);
+            }
+        }
         Ok(Self { root: root.to_owned() })
     }
 
     /// Bytes that `clips` clips of `frames` frames take at most, taking frames for square.
     pub fn estimated_bytes(size: SizeSpec, clips: u64, frames: u64) -> u64 {
         let (width, height) = size.target(1, 1);
-        clips.saturating_mul(frames * u64::from(width) * u64::from(height) * 3 / 2 + 65_536)
+        // Beside its bytes, each frame has some 140 in the index.
+        let frame = u64::from(width) * u64::from(height) / 2 * 3 + 256;
+        clips.saturating_mul(frames.saturating_mul(frame).saturating_add(4096))
     }
 
     /// Checks that the disk has this much room, and a tenth more.
@@ -115,14 +154,11 @@ impl ClipStore {
         Ok(ClipWriter {
             path: self.root.join(&relative),
             relative,
-            header: ClipHeader {
-                content_id: *content_id,
-                variant,
-                size,
-                width: 0,
-                height: 0,
-                windows: Vec::new(),
-            },
+            index: ClipIndex { content_id: *content_id, variant, size, windows: Vec::new() },
+            width: 0,
+            height: 0,
+            frames: 0,
+            state: State::Empty,
             planes: Vec::new(),
         })
     }
@@ -140,28 +176,32 @@ impl ClipStore {
         ClipReader::open(&self.root.join(relative(content_id, variant, size)))
     }
 
-    /// Checks a recorded clip: length and hash of the whole file.
+    /// Checks a recorded clip: its length, its seal, and every frame against its hash.
     ///
     /// # Errors
     /// The file is not there or not as it was written.
     pub fn verify(&self, entry: &ClipEntry) -> Result<(), ClipStoreError> {
         let path = self.root.join(&entry.path);
-        let io = |source| ClipStoreError::Io { path: path.clone(), source };
-        let corrupt = |expected: String, found: String| ClipStoreError::Corrupt {
-            path: path.clone(),
-            expected,
-            found,
+        let reader = ClipReader::open(&path)?;
+        let differs = |what: &str, expected: &dyn ToString, found: &dyn ToString| {
+            Err(ClipStoreError::Corrupt {
+                path: path.clone(),
+                expected: format!("{what} {}", expected.to_string()),
+                found: found.to_string(),
+            })
         };
-        let file = File::open(&path).map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
-        if bytes != entry.bytes || bytes < TRAILER {
-            return Err(corrupt(format!("{} bytes", entry.bytes), format!("{bytes} bytes")));
+        if reader.bytes != entry.bytes {
+            return differs("length", &entry.bytes, &reader.bytes);
         }
-        let hash = ContentId::of_reader((&file).take(bytes - TRAILER)).map_err(io)?;
-        let mut trailer = [0_u8; 32];
-        file.read_exact_at(&mut trailer, bytes - TRAILER).map_err(io)?;
-        if hash.to_hex() != entry.hash || hash.as_bytes() != &trailer {
-            return Err(corrupt(format!("hash {}", entry.hash), format!("hash {hash}")));
+        if reader.seal.to_hex().as_str() != entry.hash {
+            return differs("seal", &entry.hash, &reader.seal);
+        }
+        if reader.frames != entry.frames {
+            return differs("frames", &entry.frames, &reader.frames);
+        }
+        let mut planes = reader.frame_buffer()?;
+        for (number, frame) in reader.header.windows.iter().flatten().enumerate() {
+            reader.read_frame(number as u64, frame, &mut planes)?;
         }
         Ok(())
     }
@@ -169,77 +209,141 @@ impl ClipStore {
 
 fn relative(content_id: &ContentId, variant: u32, size: SizeSpec) -> String {
     let id = content_id.to_hex();
-    format!("{}/{id}-{variant}-{size}.fvcclip", &id[..2])
+    format!("{}/{id}-{variant}-{size}.{EXTENSION}", &id[..2])
 }
 
-/// Takes the windows of one clip and writes them at the end, whole or not at all.
+/// Takes the windows of one clip and writes each frame as it comes, under a temporary name; the clip
+/// is there when it is finished, whole. Dropped before, it leaves nothing.
 #[derive(Debug)]
 pub struct ClipWriter {
     path: PathBuf,
     relative: String,
-    header: ClipHeader,
+    index: ClipIndex,
+    width: u32,
+    height: u32,
+    frames: u64,
+    state: State,
     planes: Vec<u8>,
 }
 
+/// Where a writer stands.
+#[derive(Debug)]
+enum State {
+    /// No frame yet, no file.
+    Empty,
+    /// Header and some frames are written.
+    Open(AtomicFile),
+    /// A write failed; what is in the file is not known.
+    Failed,
+}
+
 impl ClipWriter {
-    /// Adds a window of frames, all of one size with those before, of even sides.
+    /// Adds a window of frames, all of one size with those before, of even sides, at times that are
+    /// numbers. A window that is refused leaves the clip as it was.
     ///
     /// # Errors
-    /// A frame has another size.
+    /// A frame is not so, or cannot be written. After a failed write the clip cannot be finished.
     pub fn push_window(&mut self, frames: &[Frame]) -> Result<(), ClipStoreError> {
+        let Some(first) = frames.first() else {
+            self.index.windows.push(Vec::new());
+            return Ok(());
+        };
+        let (width, height) = match self.state {
+            State::Empty => (first.width(), first.height()),
+            State::Open(_) | State::Failed => (self.width, self.height),
+        };
         for frame in frames {
-            if self.header.width == 0 {
-                (self.header.width, self.header.height) = (frame.width(), frame.height());
-            }
-            let fits = (frame.width(), frame.height()) == (self.header.width, self.header.height)
-                && frame.width() % 2 == 0
-                && frame.height() % 2 == 0;
+            let fits = (frame.width(), frame.height()) == (width, height)
+                && frame.width().is_multiple_of(2)
+                && frame.height().is_multiple_of(2);
             if !fits {
-                return Err(ClipStoreError::Corrupt {
-                    path: self.path.clone(),
-                    expected: format!(
-                        "frames of {}x{}, even",
-                        self.header.width, self.header.height
-                    ),
-                    found: format!("{}x{}", frame.width(), frame.height()),
-                });
+                return Err(self.refused(
+                    format!("frames of {width}x{height}, even"),
+                    format!("{}x{}", frame.width(), frame.height()),
+                ));
             }
-            rgb_to_420(frame, &mut self.planes);
+            if !frame.time.is_finite() {
+                return Err(self.refused("a time in seconds".to_owned(), frame.time.to_string()));
+            }
         }
-        self.header.windows.push(frames.iter().map(|frame| (frame.index, frame.time)).collect());
+        (self.width, self.height) = (width, height);
+        // Whatever stops this half way leaves the writer failed.
+        let file = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Empty => AtomicFile::create(&self.path).and_then(|mut file| {
+                file.write_all(&header_bytes(width, height))?;
+                Ok(file)
+            }),
+            State::Open(file) => Ok(file),
+            State::Failed => return Err(self.failed()),
+        };
+        let io = |source| ClipStoreError::Io { path: self.path.clone(), source };
+        let mut file = file.map_err(io)?;
+        let mut window = Vec::with_capacity(frames.len());
+        for frame in frames {
+            self.planes.clear();
+            rgb_to_420(frame, &mut self.planes);
+            file.write_all(&self.planes).map_err(io)?;
+            let hash = ContentId::of_bytes(&self.planes);
+            window.push(ClipFrame { position: frame.index, time: frame.time, hash });
+        }
+        self.frames += frames.len() as u64;
+        self.index.windows.push(window);
+        self.state = State::Open(file);
         Ok(())
     }
 
-    /// Writes the file.
+    /// Ends the file and gives it its name.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn finish(self) -> Result<ClipEntry, ClipStoreError> {
+    /// It cannot be written, or has no frame.
+    pub fn finish(mut self) -> Result<ClipEntry, ClipStoreError> {
+        let mut file = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Open(file) => file,
+            State::Empty => {
+                return Err(self.refused("at least one frame".to_owned(), "none".to_owned()));
+            }
+            State::Failed => return Err(self.failed()),
+        };
         let io = |source| ClipStoreError::Io { path: self.path.clone(), source };
-        let header = serde_json::to_vec(&self.header).map_err(|error| io(error.into()))?;
-        let length = u32::try_from(header.len())
-            .ok()
-            .filter(|&length| length <= MAX_HEADER)
-            .ok_or_else(|| ClipStoreError::Corrupt {
-                path: self.path.clone(),
-                expected: format!("a header of at most {MAX_HEADER} bytes"),
-                found: format!("{} bytes", header.len()),
-            })?;
-        let mut bytes = Vec::with_capacity(12 + header.len() + self.planes.len() + 32);
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&header);
-        bytes.extend_from_slice(&self.planes);
-        let hash = blake3::hash(&bytes);
-        bytes.extend_from_slice(hash.as_bytes());
-        write_atomically(&self.path, &bytes).map_err(io)?;
+        let index = serde_json::to_vec(&self.index).map_err(|error| io(error.into()))?;
+        if index.len() as u64 > MAX_INDEX {
+            return Err(self.refused(
+                format!("an index of at most {MAX_INDEX} bytes"),
+                format!("{} bytes", index.len()),
+            ));
+        }
+        let length = (index.len() as u32).to_le_bytes();
+        let seal = seal(&header_bytes(self.width, self.height), &index, &length);
+        let end = [&index[..], &length, seal.as_bytes()].concat();
+        file.write_all(&end).and_then(|()| file.commit()).map_err(io)?;
+        let planes = self.frames * self.planes.len() as u64;
         Ok(ClipEntry {
             path: self.relative,
-            hash: hash.to_hex().to_string(),
-            bytes: bytes.len() as u64,
-            frames: self.header.windows.iter().map(|window| window.len() as u64).sum(),
+            hash: seal.to_hex().to_string(),
+            bytes: HEADER + planes + end.len() as u64,
+            frames: self.frames,
         })
     }
+
+    fn refused(&self, expected: String, found: String) -> ClipStoreError {
+        ClipStoreError::Corrupt { path: self.path.clone(), expected, found }
+    }
+
+    fn failed(&self) -> ClipStoreError {
+        self.refused("a clip whose frames were all written".to_owned(), "a failed write".to_owned())
+    }
+}
+
+fn header_bytes(width: u32, height: u32) -> [u8; HEADER as usize] {
+    let mut bytes = [0; HEADER as usize];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&width.to_le_bytes());
+    bytes[12..].copy_from_slice(&height.to_le_bytes());
+    bytes
+}
+
+fn seal(header: &[u8], index: &[u8], length: &[u8]) -> blake3::Hash {
+    blake3::Hasher::new().update(header).update(index).update(length).finalize()
 }
 
 /// Reads windows of one clip by position.
@@ -248,14 +352,17 @@ pub struct ClipReader {
     path: PathBuf,
     file: File,
     header: ClipHeader,
-    planes_at: u64,
+    seal: blake3::Hash,
+    bytes: u64,
+    frames: u64,
+    frame_bytes: u64,
 }
 
 impl ClipReader {
-    /// Opens a clip file and checks that its length is what its header says.
+    /// Opens a clip file and checks its seal, and that its length is what its index says.
     ///
     /// # Errors
-    /// There is none, or the file is not as it was written.
+    /// There is none, it is of another version, or the file is not as it was written.
     pub fn open(path: &Path) -> Result<Self, ClipStoreError> {
         let io = |source| ClipStoreError::Io { path: path.to_owned(), source };
         let corrupt = |expected: &str, found: String| ClipStoreError::Corrupt {
@@ -263,36 +370,64 @@ impl ClipReader {
             expected: expected.to_owned(),
             found,
         };
-        let mut file = File::open(path).map_err(io)?;
-        let mut head = [0_u8; 12];
-        file.read_exact(&mut head).map_err(io)?;
-        if &head[..8] != MAGIC {
-            return Err(corrupt("a clip (FVCCLIP1)", "other bytes".to_owned()));
+        let file = File::open(path).map_err(io)?;
+        let bytes = file.metadata().map_err(io)?.len();
+        if bytes < 8 {
+            return Err(corrupt("a clip", format!("{bytes} bytes")));
         }
-        let length = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-        if length > MAX_HEADER {
-            return Err(corrupt("a header of at most 4 MiB", format!("{length} bytes")));
+        let mut header = [0_u8; HEADER as usize];
+        file.read_exact_at(&mut header[..8], 0).map_err(io)?;
+        if &header[..8] != MAGIC {
+            let version = header[7].wrapping_sub(b'0');
+            return Err(if header[..7] == MAGIC[..7] && version < 10 {
+                ClipStoreError::Version {
+                    path: path.to_owned(),
+                    expected: FORMAT_VERSION,
+                    found: version.into(),
+                }
+            } else {
+                corrupt("a clip (FVCCLIP2)", "other bytes".to_owned())
+            });
         }
-        let mut header = Vec::new();
-        (&file).take(u64::from(length)).read_to_end(&mut header).map_err(io)?;
-        let header: ClipHeader = serde_json::from_slice(&header)
-            .map_err(|error| corrupt("a header as JSON", error.to_string()))?;
-        let planes_at = 12 + u64::from(length);
-        let frames: u64 = header.windows.iter().map(|window| window.len() as u64).sum();
-        let expected = frame_bytes(&header)
-            .checked_mul(frames)
-            .and_then(|planes| planes.checked_add(planes_at + TRAILER));
-        let found = file.metadata().map_err(io)?.len();
-        if !header.width.is_multiple_of(2)
-            || !header.height.is_multiple_of(2)
-            || expected != Some(found)
-        {
+        if bytes < HEADER + TRAILER {
+            return Err(corrupt("a whole clip", format!("{bytes} bytes")));
+        }
+        file.read_exact_at(&mut header[8..], 8).map_err(io)?;
+        let mut trailer = [0_u8; TRAILER as usize];
+        file.read_exact_at(&mut trailer, bytes - TRAILER).map_err(io)?;
+        let (length, found_seal) = trailer.split_at(4);
+        let index_bytes = u64::from(u32_of(length));
+        if index_bytes > MAX_INDEX.min(bytes - HEADER - TRAILER) {
             return Err(corrupt(
-                "as many bytes as the header says",
-                format!("{found} of {expected:?}"),
+                "an index of at most 16 MiB that the file has room for",
+                format!("{index_bytes} bytes of index in {bytes} bytes"),
             ));
         }
-        Ok(Self { path: path.to_owned(), file, header, planes_at })
+        let mut index = vec![0_u8; index_bytes as usize];
+        file.read_exact_at(&mut index, bytes - TRAILER - index_bytes).map_err(io)?;
+        let seal = seal(&header, &index, length);
+        if seal.as_bytes() != found_seal {
+            return Err(corrupt("a clip under its seal", "other bytes".to_owned()));
+        }
+        let index: ClipIndex = serde_json::from_slice(&index)
+            .map_err(|error| corrupt("an index as JSON", error.to_string()))?;
+        let (width, height) = (u32_of(&header[8..12]), u32_of(&header[12..]));
+        let frames: u64 = index.windows.iter().map(|window| window.len() as u64).sum();
+        let planes = bytes - HEADER - TRAILER - index_bytes;
+        // No frame is longer than the file: below, memory is asked for by its length.
+        let frame_bytes = (u64::from(width) * u64::from(height) / 2)
+            .checked_mul(3)
+            .filter(|&frame| frame > 0 && frame.checked_mul(frames) == Some(planes) && frames > 0)
+            .filter(|_| width.is_multiple_of(2) && height.is_multiple_of(2));
+        let Some(frame_bytes) = frame_bytes else {
+            return Err(corrupt(
+                "frames that fill the file",
+                format!("{frames} frames of {width}x{height} in {planes} bytes"),
+            ));
+        };
+        let ClipIndex { content_id, variant, size, windows } = index;
+        let header = ClipHeader { content_id, variant, size, width, height, windows };
+        Ok(Self { path: path.to_owned(), file, header, seal, bytes, frames, frame_bytes })
     }
 
     /// What the clip says of itself.
@@ -303,35 +438,59 @@ impl ClipReader {
     /// The frames of a window, as RGB; nothing when there is no such window.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or a frame is not as it was written.
     pub fn window(&self, index: usize) -> Result<Option<Vec<Frame>>, ClipStoreError> {
         let Some(window) = self.header.windows.get(index) else { return Ok(None) };
-        let io = |source| ClipStoreError::Io { path: self.path.clone(), source };
         let before: u64 =
             self.header.windows[..index].iter().map(|window| window.len() as u64).sum();
-        let bytes = frame_bytes(&self.header);
-        let size =
-            usize::try_from(bytes).map_err(|_| io(std::io::ErrorKind::OutOfMemory.into()))?;
-        let mut planes = vec![0_u8; size];
+        let mut planes = self.frame_buffer()?;
         let mut frames = Vec::with_capacity(window.len());
-        for (number, &(position, time)) in window.iter().enumerate() {
-            let at = self.planes_at + (before + number as u64) * bytes;
-            self.file.read_exact_at(&mut planes, at).map_err(io)?;
-            let rgb = rgb_of_420(&planes, self.header.width as usize, self.header.height as usize);
-            let frame = Frame::new(self.header.width, self.header.height, rgb, position, time)
-                .map_err(|error| ClipStoreError::Corrupt {
-                    path: self.path.clone(),
-                    expected: "a picture".to_owned(),
-                    found: error.to_string(),
-                })?;
+        for (number, entry) in window.iter().enumerate() {
+            self.read_frame(before + number as u64, entry, &mut planes)?;
+            let (width, height) = (self.header.width, self.header.height);
+            let rgb = rgb_of_420(&planes, width as usize, height as usize);
+            let frame = Frame::new(width, height, rgb, entry.position, entry.time)
+                .map_err(|error| self.corrupt("a picture".to_owned(), error.to_string()))?;
             frames.push(frame);
         }
         Ok(Some(frames))
     }
+
+    fn frame_buffer(&self) -> Result<Vec<u8>, ClipStoreError> {
+        let bytes = usize::try_from(self.frame_bytes)
+            .map_err(|_| self.io(std::io::ErrorKind::OutOfMemory.into()))?;
+        Ok(vec![0; bytes])
+    }
+
+    /// Reads a frame by its number in the file and checks it against its hash.
+    fn read_frame(
+        &self,
+        number: u64,
+        entry: &ClipFrame,
+        planes: &mut [u8],
+    ) -> Result<(), ClipStoreError> {
+        let at = HEADER + number * self.frame_bytes;
+        self.file.read_exact_at(planes, at).map_err(|source| self.io(source))?;
+        let found = ContentId::of_bytes(planes);
+        if found != entry.hash {
+            let expected = format!("frame {number} with hash {}", entry.hash);
+            return Err(self.corrupt(expected, format!("hash {found}")));
+        }
+        Ok(())
+    }
+
+    fn io(&self, source: std::io::Error) -> ClipStoreError {
+        ClipStoreError::Io { path: self.path.clone(), source }
+    }
+
+    fn corrupt(&self, expected: String, found: String) -> ClipStoreError {
+        ClipStoreError::Corrupt { path: self.path.clone(), expected, found }
+    }
 }
 
-fn frame_bytes(header: &ClipHeader) -> u64 {
-    u64::from(header.width) * u64::from(header.height) / 2 * 3
+/// The number in four bytes.
+fn u32_of(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte))
 }
 
 /// RGB to 4:2:0: BT.709 luma weights, full range, chroma of the mean of each 2x2 block. In units of

@@ -3,7 +3,10 @@
 // Helpers outside of `#[test]` functions are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod corruption;
+mod killed;
 #[path = "../../../fvc-features/tests/it/picture.rs"]
 mod picture;
 mod scale;
 mod size;
+mod store;
