@@ -5,6 +5,7 @@
 
 mod corruption;
 mod killed;
+mod numpy;
 #[path = "../../../fvc-features/tests/it/picture.rs"]
 mod picture;
 mod scale;

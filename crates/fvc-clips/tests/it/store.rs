@@ -17,7 +17,9 @@ pub(crate) fn id() -> ContentId {
 /// A window of frames that are all different, from a position on.
 pub(crate) fn window(width: u32, height: u32, from: u32, frames: u32) -> Vec<Frame> {
     let frame = |number: u32| {
-        let data = pixels(Kind::Scene, width, height, number);
+        // Noise and flat blocks: every colour there is.
+        let kind = if number.is_multiple_of(2) { Kind::Blocks } else { Kind::Static };
+        let data = pixels(kind, width, height, number);
         // Tenths, which no f64 has.
         Frame::new(width, height, data, u64::from(number), f64::from(number) * 0.1).unwrap()
     };
@@ -43,34 +45,58 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What a frame looks like after 4:2:0, by the definition of BT.709 in f64.
-fn twin(frame: &Frame) -> Vec<f64> {
-    let (red, blue) = (0.2126, 0.0722);
-    let green = 1.0 - red - blue;
-    let width = frame.width() as usize;
+/// The weights of red and blue in BT.709.
+const RED: f64 = 0.2126;
+const BLUE: f64 = 0.0722;
+
+/// The planes of a frame, Y, U, V, by the definition of BT.709 in f64.
+fn planes_of(frame: &Frame) -> Vec<f64> {
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
     let rgb = |x: usize, y: usize| {
         let at = 3 * (y * width + x);
         [0, 1, 2].map(|channel| f64::from(frame.data()[at + channel]))
     };
-    let luma = |[r, g, b]: [f64; 3]| red * r + green * g + blue * b;
-    let mut out = Vec::new();
-    for y in 0..frame.height() as usize {
-        for x in 0..width {
-            let block: Vec<[f64; 3]> = [(0, 0), (1, 0), (0, 1), (1, 1)]
-                .map(|(i, j)| rgb(x / 2 * 2 + i, y / 2 * 2 + j))
-                .into();
-            let mean =
-                |of: &dyn Fn([f64; 3]) -> f64| block.iter().map(|p| of(*p)).sum::<f64>() / 4.0;
-            let u = mean(&|p| (p[2] - luma(p)) / (2.0 * (1.0 - blue)));
-            let v = mean(&|p| (p[0] - luma(p)) / (2.0 * (1.0 - red)));
-            let l = luma(rgb(x, y));
-            let (r, b) = (l + 2.0 * (1.0 - red) * v, l + 2.0 * (1.0 - blue) * u);
-            let g = (l - red * (l + 2.0 * (1.0 - red) * v) - blue * (l + 2.0 * (1.0 - blue) * u))
-                / green;
-            out.extend([r, g, b].map(|level| level.clamp(0.0, 255.0)));
+    let luma = |[r, g, b]: [f64; 3]| RED * r + (1.0 - RED - BLUE) * g + BLUE * b;
+    let mut planes = Vec::new();
+    for y in 0..height {
+        planes.extend((0..width).map(|x| luma(rgb(x, y))));
+    }
+    for (channel, weight) in [(2, BLUE), (0, RED)] {
+        for y in (0..height).step_by(2) {
+            for x in (0..width).step_by(2) {
+                let block = [rgb(x, y), rgb(x + 1, y), rgb(x, y + 1), rgb(x + 1, y + 1)];
+                let sum: f64 = block.iter().map(|&pixel| pixel[channel] - luma(pixel)).sum();
+                planes.push(128.0 + sum / 4.0 / (2.0 * (1.0 - weight)));
+            }
         }
     }
-    out
+    planes
+}
+
+/// Packed RGB of planes, by the same definition.
+fn rgb_of(planes: &[u8], width: usize) -> Vec<f64> {
+    let luma_bytes = planes.len() / 3 * 2;
+    let mut rgb = Vec::new();
+    for (at, &luma) in planes[..luma_bytes].iter().enumerate() {
+        let block = at / width / 2 * (width / 2) + at % width / 2;
+        let chroma =
+            |plane: usize| f64::from(planes[luma_bytes + plane * luma_bytes / 4 + block]) - 128.0;
+        let luma = f64::from(luma);
+        let red = luma + 2.0 * (1.0 - RED) * chroma(1);
+        let blue = luma + 2.0 * (1.0 - BLUE) * chroma(0);
+        let green = (luma - RED * red - BLUE * blue) / (1.0 - RED - BLUE);
+        rgb.extend([red, green, blue]);
+    }
+    rgb
+}
+
+/// Rounding, the 16 bits of the weights, and being cut to 0 to 255 are all that may differ.
+fn assert_rounded(found: &[u8], exact: &[f64]) {
+    assert_eq!(found.len(), exact.len());
+    for (at, (&found, &exact)) in found.iter().zip(exact).enumerate() {
+        let error = f64::from(found) - exact.clamp(0.0, 255.0);
+        assert!(error.abs() < 0.503, "sample {at}: {found} for {exact}");
+    }
 }
 
 #[test]
@@ -106,17 +132,22 @@ fn clips_come_back_as_they_were_written() {
         assert_eq!((header.width, header.height), (width, height));
         assert_eq!(header.windows.len(), windows.len());
         assert!(reader.window(windows.len()).unwrap().is_none());
+        let bytes = std::fs::read(&path).unwrap();
+        let frame_bytes = (width * height * 3 / 2) as usize;
+        for (planes, frame) in bytes[16..].chunks(frame_bytes).zip(windows.iter().flatten()) {
+            assert_rounded(planes, &planes_of(frame));
+        }
         // Last first: by position, not in turn.
+        let mut before = entry.frames as usize;
         for (number, expected) in windows.iter().enumerate().rev() {
             let found = reader.window(number).unwrap().unwrap();
             assert_eq!(found.len(), expected.len());
+            before -= expected.len();
+            let mut planes = bytes[16 + before * frame_bytes..].chunks(frame_bytes);
             for (found, expected) in found.iter().zip(expected) {
                 assert_eq!((found.index, found.time), (expected.index, expected.time));
                 assert_eq!((found.width(), found.height()), (width, height));
-                for (&found, exact) in found.data().iter().zip(twin(expected)) {
-                    // Y is off by a half at most, U and V too, which weigh up to 1.86.
-                    assert!((f64::from(found) - exact).abs() < 2.0, "{found} for {exact}");
-                }
+                assert_rounded(found.data(), &rgb_of(planes.next().unwrap(), width as usize));
             }
         }
     }
@@ -246,8 +277,9 @@ fn a_clip_that_could_not_be_read_again_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = ClipStore::open(folder.path()).unwrap();
     let mut writer = store.writer(&id(), 0, SIZE).unwrap();
-    // A hundred bytes of index each, and no more than 16 MiB of it.
-    writer.push_window(&vec![window(2, 2, 0, 1).remove(0); 200_000]).unwrap();
+    // 140 bytes of index each, and no more than 16 MiB of it.
+    let frame = Frame::new(2, 2, vec![1; 12], u64::MAX, -1.234_567_890_123_456_7e-300).unwrap();
+    writer.push_window(&vec![frame; 130_000]).unwrap();
     let error = writer.finish().unwrap_err();
     assert!(error.to_string().contains("index of at most 16777216 bytes"), "{error}");
     assert_eq!(files(folder.path()), [] as [PathBuf; 0]);
