@@ -22,6 +22,10 @@ const CONSTANT_SHARE: f64 = 1e-12;
 /// a variance inflation of 10 by about 1e-7.
 const RIDGE: f64 = 1e-8;
 
+/// Two columns whose numbers differ by a smaller share than this are equally good to drop: what is
+/// left is the order of a sum, and for nearly dependent columns the rounding of the inverse.
+const TIE_SHARE: f64 = 1e-6;
+
 /// When two columns say the same thing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,12 +137,12 @@ struct KeptColumn {
 /// 2. missing values become the weighted median of the column (also inside the next steps when
 ///    `impute` is off, where the rows themselves keep their NaN);
 /// 3. correlation: the pair with the largest |r| at or above the bound is found, and of the two the
-///    one is dropped whose mean |r| with all columns still there is larger (on a tie the later
-///    one); repeated until no pair is left. The rule does not change when a column is measured in
-///    other units, as one by raw variance would;
+///    one is dropped whose mean |r| with all columns still there is larger (the later one on a
+///    tie, which is anything within a millionth); repeated until no pair is left. The rule does
+///    not change when a column is measured in other units, as one by raw variance would;
 /// 4. variance inflation: `VIF_i = (R^-1)_ii`, R the correlation matrix, which equals
 ///    `1 / (1 - R_i^2)` of the regression of column i on all others with an intercept; the largest
-///    above the bound is dropped (on a tie the later one) and the rest computed again;
+///    above the bound is dropped (on a tie, as above, the later one) and the rest computed again;
 /// 5. standardisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredPreprocessor", into = "StoredPreprocessor")]
@@ -425,8 +429,8 @@ fn drop_correlated(
                 .map(|&other| correlation[column][other].abs())
                 .sum::<f64>()
         };
-        let (dropped, kept) =
-            if mean_of(left) > mean_of(right) { (left, right) } else { (right, left) };
+        let earlier_says_less = mean_of(left) > mean_of(right) * (1.0 + TIE_SHARE);
+        let (dropped, kept) = if earlier_says_less { (left, right) } else { (right, left) };
         alive.retain(|&column| column != dropped);
         gone.push((dropped, kept, correlation[dropped][kept]));
     }
@@ -441,16 +445,10 @@ fn drop_inflated(
     let mut gone = Vec::new();
     while alive.len() > 1 {
         let inflation = variance_inflation(correlation, alive)?;
-        let mut worst = (0, f64::NEG_INFINITY);
-        for (at, &vif) in inflation.iter().enumerate() {
-            if vif >= worst.1 {
-                worst = (at, vif);
-            }
-        }
-        if worst.1 <= bound {
-            break;
-        }
-        gone.push((alive.remove(worst.0), worst.1));
+        let largest = inflation.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let worst = inflation.iter().rposition(|&vif| vif >= largest * (1.0 - TIE_SHARE));
+        let Some(worst) = worst.filter(|_| largest > bound) else { break };
+        gone.push((alive.remove(worst), inflation[worst]));
     }
     Ok(gone)
 }

@@ -7,6 +7,7 @@ mod conformance;
 mod corpus;
 mod evaluation;
 mod golden_logistic;
+mod golden_metrics;
 mod golden_xgboost;
 mod logistic_solver;
 mod model_files;
