@@ -49,11 +49,13 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// From one row a source: group, label, calibrated out-of-fold probability.
+    /// From one row a source: group, label, calibrated out-of-fold probability. Rows without one
+    /// (NaN) are left out: such a source gets no verdict, which is no error.
     pub fn fit<'a>(rows: impl Iterator<Item = (&'a GroupId, Label, f64)>, max_error: f64) -> Self {
         let mut highest_real: BTreeMap<&GroupId, f64> = BTreeMap::new();
         let mut lowest_fake: BTreeMap<&GroupId, f64> = BTreeMap::new();
-        for (group, label, probability) in rows {
+        for (group, label, probability) in rows.filter(|(_, _, probability)| !probability.is_nan())
+        {
             match label {
                 Label::Real => {
                     let known = highest_real.entry(group).or_insert(probability);
@@ -96,21 +98,29 @@ impl Thresholds {
         }
     }
 
-    /// What the data can promise, in a sentence.
+    /// What the data can promise, in a sentence. Shares are rounded up: rounded down, they would
+    /// promise more than the data carry, and a promise that is asked for as printed would fail.
     pub fn promise(&self) -> String {
-        let percent = 100.0 * self.max_error;
+        let percent = |share: f64| (1000.0 * share - 1e-9).ceil() / 10.0;
         let [real, fake] = self.groups;
         if self.fake_above.is_some() && self.real_below.is_some() {
-            format!(
-                "verdicts err on at most {percent:.1} % of groups like the training corpus's \
-                 ({real} groups with real, {fake} with fake sources)"
-            )
-        } else {
-            let smallest = 100.0 / (real.min(fake) as f64 + 1.0);
-            format!(
-                "too few groups to promise an error of {percent:.1} % ({real} with real, {fake} \
-                 with fake sources): the smallest promise these data carry is {smallest:.1} %"
-            )
+            return format!(
+                "verdicts err on at most {:.1} % of groups like the training corpus's \
+                 ({real} groups with real, {fake} with fake sources)",
+                percent(self.max_error)
+            );
         }
+        let can = match real.min(fake) {
+            0 => "these data carry no promise".to_owned(),
+            groups => format!(
+                "the smallest promise these data carry is {:.1} %",
+                percent(1.0 / (groups as f64 + 1.0))
+            ),
+        };
+        format!(
+            "too few groups to promise an error of {:.1} % ({real} with real, {fake} with fake \
+             sources): {can}",
+            percent(self.max_error)
+        )
     }
 }
