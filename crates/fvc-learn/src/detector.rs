@@ -67,6 +67,14 @@ pub struct Detector {
     seen: Vec<Option<Seen>>,
 }
 
+/// What every version of the file begins with: read before the rest, so that a file of another
+/// version is told as such, whatever has changed behind it.
+#[derive(Deserialize)]
+struct ModelFileHeader {
+    format: String,
+    version: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct ModelFile {
     format: String,
@@ -243,14 +251,19 @@ impl Detector {
         if bytes.len() as u64 > MAX_FILE {
             return Err(wrong("at most 256 MiB", "a larger file".to_owned()));
         }
-        let file: ModelFile = serde_json::from_slice(&bytes)
-            .map_err(|error| wrong("a model file as JSON", error.to_string()))?;
-        if file.format != FORMAT || file.version != FILE_VERSION {
+        let no_json = |error: serde_json::Error| wrong("a model file as JSON", error.to_string());
+        let header: ModelFileHeader = serde_json::from_slice(&bytes).map_err(no_json)?;
+        if header.format != FORMAT || header.version != FILE_VERSION {
             return Err(wrong(
                 &format!("{FORMAT}, version {FILE_VERSION}"),
-                format!("{}, version {}", file.format, file.version),
+                format!(
+                    "{}, version {}",
+                    header.format.chars().take(80).collect::<String>(),
+                    header.version
+                ),
             ));
         }
+        let file: ModelFile = serde_json::from_slice(&bytes).map_err(no_json)?;
         let own = hash(&file.recipe, &file.detector)
             .map_err(|error| wrong("a model that can be hashed", error.to_string()))?;
         if own != file.hash {
@@ -259,8 +272,8 @@ impl Detector {
         let detector = file.detector;
         detector.fitted.body.check().map_err(|found| wrong("a sound model", found))?;
         let kept = detector.preprocessor.kept_columns().len();
-        let numbers_hold =
-            detector.calibration.slope.is_finite() && detector.calibration.intercept.is_finite();
+        let Calibration { slope, intercept, .. } = detector.calibration;
+        let numbers_hold = slope.is_finite() && slope >= 0.0 && intercept.is_finite();
         if detector.fitted.body.width() != kept
             || detector.seen.len() != detector.columns().len()
             || !numbers_hold

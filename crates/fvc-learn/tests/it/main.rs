@@ -5,6 +5,7 @@
 
 mod conformance;
 mod corpus;
+mod detector_files;
 mod evaluation;
 mod golden_logistic;
 mod golden_metrics;
