@@ -110,6 +110,20 @@ pub(crate) struct Example {
 
 /// Rows joined by type with their label and their group. Only a [`crate::Split`] can hand them
 /// out, as a [`crate::TrainView`] or an [`crate::EvalView`].
+///
+/// ```
+/// # use fvc_corpus::Examples;
+/// fn count(all: &Examples) -> usize {
+///     all.len()
+/// }
+/// ```
+///
+/// ```compile_fail,E0616
+/// # use fvc_corpus::Examples;
+/// fn count(all: &Examples) -> usize {
+///     all.rows.len()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Examples {
     columns: Vec<String>,

@@ -1,7 +1,52 @@
 //! [`SealedOpening`]: the receipt without which no sealed test opens.
 
 /// A recorded opening of a split's sealed part. Only the ledger makes one, after the record is on
-/// disk.
+/// disk:
+///
+/// ```
+/// # use fvc_corpus::{CorpusError, Ledger, SealedOpening};
+/// fn open(ledger: &Ledger, split_hash: &str) -> Result<SealedOpening, CorpusError> {
+///     ledger.record_opening(split_hash, "run", "purpose")
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// # use fvc_corpus::{CorpusError, Ledger, SealedOpening};
+/// fn open(ledger: &Ledger, split_hash: &str) -> Result<SealedOpening, CorpusError> {
+///     Ok(SealedOpening::new(split_hash.to_owned(), 1))
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # use fvc_corpus::{CorpusError, Ledger, SealedOpening};
+/// fn open(ledger: &Ledger, split_hash: &str) -> Result<SealedOpening, CorpusError> {
+///     Ok(SealedOpening { split_hash: split_hash.to_owned(), number: 1 })
+/// }
+/// ```
+///
+/// Without it no view of the sealed part is handed out:
+///
+/// ```
+/// # use fvc_corpus::{EvalView, Examples, SealedOpening, Split, SplitError};
+/// fn sealed<'a>(
+///     split: &Split,
+///     opening: &SealedOpening,
+///     all: &'a Examples,
+/// ) -> Result<EvalView<'a>, SplitError> {
+///     split.open_sealed(opening, all)
+/// }
+/// ```
+///
+/// ```compile_fail,E0061
+/// # use fvc_corpus::{EvalView, Examples, SealedOpening, Split, SplitError};
+/// fn sealed<'a>(
+///     split: &Split,
+///     opening: &SealedOpening,
+///     all: &'a Examples,
+/// ) -> Result<EvalView<'a>, SplitError> {
+///     split.open_sealed(all)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedOpening {
     split_hash: String,

@@ -70,6 +70,46 @@ pub struct TrainRow<'a> {
 }
 
 /// Rows to learn from: originals and variants of the groups on the training side.
+///
+/// A split hands it out; rows that no split has dealt make none:
+///
+/// ```
+/// # use fvc_corpus::{Examples, Split, SplitError, TrainView};
+/// fn to_learn_from<'a>(split: &Split, all: &'a Examples) -> Result<TrainView<'a>, SplitError> {
+///     split.training(all)
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use fvc_corpus::{Examples, Split, SplitError, TrainView};
+/// fn to_learn_from<'a>(split: &Split, all: &'a Examples) -> Result<TrainView<'a>, SplitError> {
+///     Ok(all.into())
+/// }
+/// ```
+///
+/// Nobody else can put one together, and no side to score becomes one:
+///
+/// ```compile_fail,E0624
+/// # use fvc_corpus::{Examples, Split, SplitError, TrainView};
+/// fn to_learn_from<'a>(split: &Split, all: &'a Examples) -> Result<TrainView<'a>, SplitError> {
+///     Ok(TrainView::new(all, vec![0, 1], split.hash().to_owned()))
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # use fvc_corpus::{Examples, Split, SplitError, TrainView};
+/// fn to_learn_from<'a>(split: &Split, all: &'a Examples) -> Result<TrainView<'a>, SplitError> {
+///     Ok(TrainView { examples: all, ..split.training(all)? })
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use fvc_corpus::{Examples, Split, SplitError, TrainView};
+/// fn to_learn_from<'a>(split: &Split, all: &'a Examples) -> Result<TrainView<'a>, SplitError> {
+///     let (_, to_score) = split.fold(0, all)?;
+///     Ok(to_score)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrainView<'a> {
     examples: &'a Examples,
@@ -79,6 +119,20 @@ pub struct TrainView<'a> {
 }
 
 /// One row to score. It has no label: what a score is worth is computed from [`Predictions`].
+///
+/// ```
+/// # use fvc_corpus::{EvalView, GroupId};
+/// fn groups(to_score: &EvalView<'_>) -> Vec<GroupId> {
+///     to_score.rows().map(|row| row.group.clone()).collect()
+/// }
+/// ```
+///
+/// ```compile_fail,E0609
+/// # use fvc_corpus::{EvalView, Label};
+/// fn labels(to_score: &EvalView<'_>) -> Vec<Label> {
+///     to_score.rows().map(|row| row.label.clone()).collect()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EvalRow<'a> {
     /// The source.
@@ -90,6 +144,46 @@ pub struct EvalRow<'a> {
 }
 
 /// Rows to score: the originals, one a source, of groups on the other side.
+///
+/// A split hands it out, and nobody else can put one together:
+///
+/// ```
+/// # use fvc_corpus::{EvalView, Examples, Split, SplitError};
+/// fn to_score<'a>(split: &Split, all: &'a Examples) -> Result<EvalView<'a>, SplitError> {
+///     let (_, to_score) = split.fold(0, all)?;
+///     Ok(to_score)
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # use fvc_corpus::{EvalView, Examples, Split, SplitError};
+/// fn to_score<'a>(split: &Split, all: &'a Examples) -> Result<EvalView<'a>, SplitError> {
+///     Ok(EvalView { examples: all, rows: vec![0, 1] })
+/// }
+/// ```
+///
+/// It has no scores for a model that does not say what it was fitted on:
+///
+/// ```
+/// # use fvc_corpus::{EvalView, FitScope, LeakError, Predictions};
+/// fn scores(to_score: &EvalView<'_>, seen: &FitScope) -> Result<Predictions, LeakError> {
+///     to_score.score_with(seen, |values| values[0])
+/// }
+/// ```
+///
+/// ```compile_fail,E0061
+/// # use fvc_corpus::{EvalView, FitScope, LeakError, Predictions};
+/// fn scores(to_score: &EvalView<'_>, seen: &FitScope) -> Result<Predictions, LeakError> {
+///     to_score.score_with(|values: &[f64]| values[0])
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use fvc_corpus::{EvalView, FitScope, LeakError, Predictions};
+/// fn scores(to_score: &EvalView<'_>, seen: &FitScope) -> Result<Predictions, LeakError> {
+///     to_score.score_with(&FitScope::default(), |values| values[0])
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct EvalView<'a> {
     examples: &'a Examples,

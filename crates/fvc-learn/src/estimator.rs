@@ -54,6 +54,67 @@ pub type Parameters = BTreeMap<String, ParameterValue>;
 /// Checked parameters of one model family, ready to fit.
 ///
 /// Made by [`crate::ModelKind::estimator`] from unchecked [`Parameters`]: only checked ones fit.
+///
+/// It learns from the training side of a split:
+///
+/// ```
+/// # use fvc_corpus::{Examples, Split};
+/// # use fvc_learn::{Estimator, Fitted, LearnError, Preprocessor};
+/// fn learn(
+///     estimator: &dyn Estimator,
+///     preprocessor: &Preprocessor,
+///     split: &Split,
+///     all: &Examples,
+/// ) -> Result<Fitted, LearnError> {
+///     let (to_learn_from, to_score) = split.fold(0, all)?;
+///     estimator.fit(&to_learn_from, preprocessor)
+/// }
+/// ```
+///
+/// not from what will be scored, and not from rows that no split has dealt:
+///
+/// ```compile_fail,E0308
+/// # use fvc_corpus::{Examples, Split};
+/// # use fvc_learn::{Estimator, Fitted, LearnError, Preprocessor};
+/// fn learn(
+///     estimator: &dyn Estimator,
+///     preprocessor: &Preprocessor,
+///     split: &Split,
+///     all: &Examples,
+/// ) -> Result<Fitted, LearnError> {
+///     let (to_learn_from, to_score) = split.fold(0, all)?;
+///     estimator.fit(&to_score, preprocessor)
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use fvc_corpus::{Examples, Split};
+/// # use fvc_learn::{Estimator, Fitted, LearnError, Preprocessor};
+/// fn learn(
+///     estimator: &dyn Estimator,
+///     preprocessor: &Preprocessor,
+///     split: &Split,
+///     all: &Examples,
+/// ) -> Result<Fitted, LearnError> {
+///     estimator.fit(all, preprocessor)
+/// }
+/// ```
+///
+/// What has not been fitted has no way to score:
+///
+/// ```
+/// # use fvc_learn::{Estimator, Fitted};
+/// fn say(estimator: &dyn Estimator, fitted: &Fitted, row: &[f64]) -> f64 {
+///     fitted.body.margin(row)
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use fvc_learn::{Estimator, Fitted};
+/// fn say(estimator: &dyn Estimator, fitted: &Fitted, row: &[f64]) -> f64 {
+///     estimator.margin(row)
+/// }
+/// ```
 pub trait Estimator: Send + Sync {
     /// The model's name, such as `logistic_regression`.
     fn family(&self) -> &'static str;

@@ -144,6 +144,34 @@ struct KeptColumn {
 ///    `1 / (1 - R_i^2)` of the regression of column i on all others with an intercept; the largest
 ///    above the bound is dropped (on a tie, as above, the later one) and the rest computed again;
 /// 5. standardisation.
+///
+/// All of it is learnt from a training side, and from nothing else:
+///
+/// ```
+/// # use fvc_corpus::{Examples, Split};
+/// # use fvc_learn::{LearnError, Preprocessor, PreprocessorConfig};
+/// fn learn(split: &Split, all: &Examples) -> Result<Preprocessor, LearnError> {
+///     let (to_learn_from, to_score) = split.fold(0, all)?;
+///     Preprocessor::fit(&to_learn_from, PreprocessorConfig::default())
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use fvc_corpus::{Examples, Split};
+/// # use fvc_learn::{LearnError, Preprocessor, PreprocessorConfig};
+/// fn learn(split: &Split, all: &Examples) -> Result<Preprocessor, LearnError> {
+///     let (to_learn_from, to_score) = split.fold(0, all)?;
+///     Preprocessor::fit(&to_score, PreprocessorConfig::default())
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use fvc_corpus::{Examples, Split};
+/// # use fvc_learn::{LearnError, Preprocessor, PreprocessorConfig};
+/// fn learn(split: &Split, all: &Examples) -> Result<Preprocessor, LearnError> {
+///     Preprocessor::fit(all, PreprocessorConfig::default())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredPreprocessor", into = "StoredPreprocessor")]
 pub struct Preprocessor {
