@@ -1,5 +1,6 @@
 //! The feature tables: what the units hold, as one table a stage, with the recipe it was made by.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use fvc_augment::Draw;
@@ -55,13 +56,73 @@ const fn first_scaler() -> u32 {
     1
 }
 
+/// One of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FeatureTable {
+    /// Stage 2.
+    Native,
+    /// Stage 4.
+    Scaled,
+    /// Facts of the files, for the shortcut baselines.
+    Facts,
+}
+
+impl FeatureTable {
+    /// Its file, without an extension.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "stage2",
+            Self::Scaled => "stage4",
+            Self::Facts => "facts",
+        }
+    }
+
+    /// The stage that makes it.
+    const fn stage(self) -> Stage {
+        match self {
+            Self::Native | Self::Facts => Stage::Features,
+            Self::Scaled => Stage::ScaledFeatures,
+        }
+    }
+
+    /// Every setting that its numbers depend on, and no other: a table of stage 2 is as good for one
+    /// size of scaled frames as for another.
+    fn basis(self, config: &Config) -> Result<Basis, PipelineError> {
+        let recipe = Recipe::of(config);
+        let mut basis = Basis::new();
+        let mut depend = |name: &str, value: serde_json::Value| {
+            basis.insert(name.to_owned(), value);
+        };
+        if self == Self::Facts {
+            return Ok(basis);
+        }
+        depend("sampling", recipe.sampling.policy().into());
+        depend("variants", config.augment.variants.into());
+        if config.augment.variants > 0 {
+            let kinds = serde_json::to_value(&config.augment.kinds)
+                .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+            depend("kinds", kinds);
+        }
+        if self == Self::Native {
+            depend("native features version", recipe.native_version.into());
+        } else {
+            depend("scaled features version", recipe.scaled_version.into());
+            depend("scaler version", recipe.scaler_version.into());
+            depend("size", recipe.size.into());
+        }
+        Ok(basis)
+    }
+}
+
+/// Settings by name.
+type Basis = BTreeMap<String, serde_json::Value>;
+
 /// What a table on disk says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TableNote {
-    recipe: Recipe,
-    /// Variants that the table holds beside the originals, with the kinds they were drawn from.
-    variants: u32,
-    kinds: Vec<fvc_augment::Kind>,
+    /// What the table was made with.
+    basis: Basis,
     /// BLAKE3 of the table's bytes.
     hash: String,
     rows: usize,
@@ -99,12 +160,12 @@ pub(crate) fn write_feature_tables(
         });
     }
     if native {
-        write_table(environment, "stage2", &stage2)?;
+        write_table(environment, FeatureTable::Native, &stage2)?;
     }
     if scaled {
-        write_table(environment, "stage4", &stage4)?;
+        write_table(environment, FeatureTable::Scaled, &stage4)?;
     }
-    write_table(environment, "facts", &facts)
+    write_table(environment, FeatureTable::Facts, &facts)
 }
 
 fn whole_unit(
@@ -150,17 +211,16 @@ fn feature_row(
 
 fn write_table(
     environment: &Environment<'_>,
-    name: &str,
+    table: FeatureTable,
     matrix: &FeatureMatrix,
 ) -> Result<(), PipelineError> {
+    let name = table.name();
     let folder = environment.workspace.features();
     let path = folder.join(format!("{name}.parquet"));
     write_feature_matrix(&path, matrix)?;
     let io = |source| PipelineError::Io { path: path.clone(), source };
     let note = TableNote {
-        recipe: Recipe::of(environment.config),
-        variants: environment.config.augment.variants,
-        kinds: environment.config.augment.kinds.clone(),
+        basis: table.basis(environment.config)?,
         hash: ContentId::of_file(&path).map_err(io)?.to_hex(),
         rows: matrix.rows.len(),
     };
@@ -171,12 +231,13 @@ fn write_table(
         .map_err(|source| PipelineError::Io { path: note_path.clone(), source })
 }
 
-/// Reads a table and checks that it was made by the recipe of the configuration.
+/// Reads a table and checks that it was made with the settings of the configuration, as far as its
+/// numbers depend on them.
 pub(crate) fn read_table(
     environment: &Environment<'_>,
-    name: &str,
-    stage: Stage,
+    table: FeatureTable,
 ) -> Result<FeatureMatrix, PipelineError> {
+    let (name, stage) = (table.name(), table.stage());
     let folder = environment.workspace.features();
     let note_path = folder.join(format!("{name}.json"));
     let path = folder.join(format!("{name}.parquet"));
@@ -197,18 +258,19 @@ pub(crate) fn read_table(
             expected: "the note beside a feature table".to_owned(),
             found: error.to_string(),
         })?;
-    let config = environment.config;
-    let same_variants = note.variants == config.augment.variants
-        && (note.variants == 0 || note.kinds == config.augment.kinds);
-    if note.recipe != Recipe::of(config) || !same_variants {
+    let wanted = table.basis(environment.config)?;
+    let shown = |basis: &Basis, name: &str| {
+        basis.get(name).map_or_else(|| "none".to_owned(), ToString::to_string)
+    };
+    let names: BTreeSet<&String> = wanted.keys().chain(note.basis.keys()).collect();
+    let other: Vec<String> = names
+        .into_iter()
+        .filter(|name| wanted.get(*name) != note.basis.get(*name))
+        .map(|name| format!("{name} {}, not {}", shown(&note.basis, name), shown(&wanted, name)))
+        .collect();
+    if !other.is_empty() {
         return Err(PipelineError::NotReady {
-            missing: format!(
-                "{} was made with other settings (sampling {}, size {}, {} variants)",
-                path.display(),
-                note.recipe.sampling.policy(),
-                note.recipe.size,
-                note.variants
-            ),
+            missing: format!("{} was made with {}", path.display(), other.join("; ")),
             instead,
         });
     }

@@ -16,8 +16,7 @@ use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{container_columns, duration_columns, facts_columns, size_columns};
-use crate::feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX, read_table};
-use crate::plan::Stage;
+use crate::feature_tables::{FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, read_table};
 use crate::stages::Environment;
 use crate::{Config, PipelineError};
 
@@ -151,9 +150,9 @@ pub fn train(
     let Environment { config, workspace, .. } = environment;
     let index = Index::load(&workspace.index())?;
     let matrix = join_tables(
-        read_table(environment, "stage2", Stage::Features)?,
-        read_table(environment, "stage4", Stage::ScaledFeatures)?,
-        read_table(environment, "facts", Stage::Features)?,
+        read_table(environment, FeatureTable::Native)?,
+        read_table(environment, FeatureTable::Scaled)?,
+        read_table(environment, FeatureTable::Facts)?,
     )?;
     let labels = index.labels();
     // A source that was taken out of the index since has no label any more and is not learnt from.
@@ -374,12 +373,18 @@ fn the_split(
 ) -> Result<Split, PipelineError> {
     let section = &environment.config.split;
     let planning = section.planning();
+    // An imported split is known by the bytes of its table: another table is another split.
+    let imported = match &section.file {
+        None => String::new(),
+        Some(file) => {
+            let hash = ContentId::of_file(file)
+                .map_err(|source| PipelineError::Io { path: file.clone(), source })?;
+            format!("-imported-{}", &hash.to_hex()[..16])
+        }
+    };
     let path = environment.workspace.splits().join(format!(
-        "folds{}-test{}-seed{}{}.json",
-        planning.folds,
-        planning.test_fraction,
-        planning.seed,
-        if section.file.is_some() { "-imported" } else { "" }
+        "folds{}-test{}-seed{}{imported}.json",
+        planning.folds, planning.test_fraction, planning.seed,
     ));
     if path.exists() && !options.replan_split {
         return Ok(Split::load(&path)?);

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// The binary under test, with no settings from outside.
 pub(crate) fn fvc() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fvc"));
     command.env_remove("FVC_WORKSPACE").env_remove("FVC_CONFIG").arg("--quiet");
+    // Texts are as wide as for no terminal, wherever the tests are run.
+    command.env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 

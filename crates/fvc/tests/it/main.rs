@@ -3,6 +3,7 @@
 // Helpers outside of `#[test]` functions are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod commands;
 mod decoder;
 mod footage;
 mod main_job;

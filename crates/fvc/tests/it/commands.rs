@@ -1,0 +1,270 @@
+//! Each command by itself, and what it prints.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::footage::{can_make_footage, encode, run};
+
+/// Three authentic and three fake clips of six origins, in folders; and a workspace.
+struct Corpus {
+    folder: tempfile::TempDir,
+    workspace: String,
+}
+
+impl Corpus {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for clip in 0..6 {
+            let label = if clip < 3 { "real" } else { "fake" };
+            encode(
+                &format!("testsrc2=size=96x64:rate={}", 20 + clip),
+                &["-t", "1.5", "-c:v", "libx264", "-pix_fmt", "yuv420p"],
+                &folder.path().join(format!("videos/{label}/{clip}.mp4")),
+            );
+        }
+        let workspace = folder.path().join("workspace").to_str().unwrap().to_owned();
+        let corpus = Self { folder, workspace };
+        let videos = corpus.path("videos");
+        assert_eq!(corpus.run(&["index", videos.to_str().unwrap()]).0, 0);
+        corpus
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        run(&[&["-w", &self.workspace][..], arguments].concat())
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let (code, out, err) = self.run(&[&["--json"][..], arguments].concat());
+        assert_eq!(code, 0, "{out}{err}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    /// Sources decoded, and for what reasons.
+    fn decodes(&self, arguments: &[&str]) -> (u64, Vec<String>) {
+        let made = self.json(arguments);
+        let decodes = &made["stages"]["decodes"];
+        let reasons = decodes["reasons"].as_object().unwrap().keys().cloned().collect();
+        (decodes["sources"].as_u64().unwrap(), reasons)
+    }
+}
+
+fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_below(&path, extension));
+        } else if path.extension().is_some_and(|own| own == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The earlier system decoded each video three to nine times: once and again for every stage.
+#[test]
+fn stages_asked_for_one_by_one_cost_one_pass_each_and_none_twice() {
+    if !can_make_footage("stages_asked_for_one_by_one_cost_one_pass_each_and_none_twice") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let size = ["--size", "48"];
+    let with = |stage: &'static str| [&[stage][..], &size].concat();
+    assert_eq!(corpus.decodes(&with("features")), (6, vec!["first pass".to_owned()]));
+    for stage in ["scale", "scaled-features", "augment"] {
+        let (sources, reasons) = corpus.decodes(&with(stage));
+        // Drawing variants needs no pixels unless they are to be written.
+        let expected = if stage == "augment" { 0 } else { 6 };
+        assert_eq!(sources, expected, "{stage}: {reasons:?}");
+    }
+    assert_eq!(corpus.decodes(&["run", "--stages", "1-4", "--size", "48"]).0, 0);
+    // The originals and the transcodes; other variants are drawn again from their record.
+    assert!(files_below(&corpus.path("workspace/clips"), "fvcclip").len() >= 6);
+}
+
+/// Features at native resolution are as good for one size of scaled frames as for another; they
+/// were refused as made "with other settings".
+#[test]
+fn training_takes_native_features_whatever_the_scaled_size() {
+    if !can_make_footage("training_takes_native_features_whatever_the_scaled_size") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let short = ["--variants", "0"];
+    corpus.json(&[&["features", "--size", "96"][..], &short].concat());
+    corpus.json(&[&["scaled-features", "--size", "48"][..], &short].concat());
+    let train = [
+        "train",
+        "--variants",
+        "0",
+        "--folds",
+        "2",
+        "--test-fraction",
+        "0",
+        "--grid",
+        "none",
+        "--model-types",
+        "logistic_regression,xgboost",
+    ];
+    let made = corpus.json(&[&train[..], &["--size", "48"]].concat());
+    assert_eq!(made["train"]["models"].as_array().unwrap().len(), 2);
+    let (code, _, err) = corpus.run(&[&train[..], &["--size", "64"]].concat());
+    assert_eq!(code, 1);
+    assert!(err.contains("was made with size 48, not 64"), "{err}");
+    assert!(err.contains("fvc scaled-features"), "{err}");
+}
+
+#[test]
+fn materialised_variants_are_videos_of_as_many_frames() {
+    if !can_make_footage("materialised_variants_are_videos_of_as_many_frames") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let kinds = ["--kinds", "rotation,flip,brightness,contrast,gaussian_noise,h264_transcode"];
+    let arguments = [&["augment", "--variants", "6", "--materialise"][..], &kinds].concat();
+    corpus.json(&arguments);
+    let made = files_below(&corpus.path("workspace/variants"), "mp4");
+    assert_eq!(made.len(), 36);
+    for path in made {
+        let counted = std::process::Command::new("ffprobe")
+            .args(["-v", "error", "-count_frames", "-select_streams", "v", "-of", "csv=p=0"])
+            .args(["-show_entries", "stream=codec_name,nb_read_frames"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&counted.stdout).trim().to_owned();
+        // Clips of 30 to 38 frames give overlapping windows of 16, up to four of them.
+        let frames: u32 = told.strip_prefix("h264,").unwrap().parse().unwrap();
+        assert!(frames > 0 && frames.is_multiple_of(16), "{}: {told}", path.display());
+    }
+    // They are there: nothing is owed, until one is gone.
+    assert_eq!(corpus.decodes(&arguments).0, 0);
+    std::fs::remove_file(&files_below(&corpus.path("workspace/variants"), "mp4")[7]).unwrap();
+    assert_eq!(corpus.decodes(&arguments).0, 1);
+    assert_eq!(files_below(&corpus.path("workspace/variants"), "mp4").len(), 36);
+}
+
+/// A unit is complete by its hash, not by a file's existence.
+#[test]
+fn a_damaged_output_is_made_again() {
+    if !can_make_footage("a_damaged_output_is_made_again") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let arguments = ["run", "--stages", "1-4", "--variants", "0", "--size", "48"];
+    corpus.json(&arguments);
+    let tables = || {
+        let folder = corpus.path("workspace/features");
+        ["stage2", "stage4", "facts"]
+            .map(|name| std::fs::read(folder.join(format!("{name}.parquet"))).unwrap())
+    };
+    let (before, clips) = (tables(), files_below(&corpus.path("workspace/clips"), "fvcclip"));
+    // Cut a clip, change a byte of a unit.
+    let bytes = std::fs::read(&clips[0]).unwrap();
+    std::fs::write(&clips[0], &bytes[..bytes.len() / 2]).unwrap();
+    let unit = &files_below(&corpus.path("workspace/units"), "json")[3];
+    let text = std::fs::read_to_string(unit).unwrap();
+    let changed = text.replacen("0.", "1.", 1);
+    assert_ne!(changed, text);
+    std::fs::write(unit, changed).unwrap();
+    let (sources, _) = corpus.decodes(&arguments);
+    assert!((1..=2).contains(&sources), "{sources} decoded");
+    assert_eq!(tables(), before);
+    assert_eq!(std::fs::read(&clips[0]).unwrap(), bytes);
+    assert_eq!(corpus.decodes(&arguments).0, 0);
+}
+
+#[test]
+fn an_official_split_is_kept_to_and_checked_against_groups() {
+    if !can_make_footage("an_official_split_is_kept_to_and_checked_against_groups") {
+        return;
+    }
+    let corpus = Corpus::new();
+    corpus.json(&["run", "--stages", "1-4", "--variants", "0", "--size", "48"]);
+    let videos = corpus.path("videos");
+    let write = |parts: [&str; 6]| {
+        let mut table = "path,part\n".to_owned();
+        for (clip, part) in parts.iter().enumerate() {
+            let label = if clip < 3 { "real" } else { "fake" };
+            let path = videos.join(format!("{label}/{clip}.mp4"));
+            table += &format!("{},{part}\n", path.display());
+        }
+        let path = corpus.path("official.csv");
+        std::fs::write(&path, table).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let train = |split: &str| {
+        corpus.run(&[
+            "--json",
+            "train",
+            "--variants",
+            "0",
+            "--size",
+            "48",
+            "--grid",
+            "none",
+            "--folds",
+            "2",
+            "--model-types",
+            "logistic_regression",
+            "--split",
+            split,
+        ])
+    };
+    let (code, out, err) = train(&write(["train", "train", "test", "train", "train", "test"]));
+    assert_eq!(code, 0, "{out}{err}");
+    let made: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(made["train"]["sealed"]["opening"], 1);
+    // Another table under the same name is another split, though folds, fraction and seed are as
+    // before: the first was once taken again without a word.
+    let (code, out, err) = train(&write(["test", "train", "train", "test", "train", "train"]));
+    assert_eq!(code, 0, "{out}{err}");
+    let other: Value = serde_json::from_str(&out).unwrap();
+    let sealed =
+        |made: &Value| made["train"]["models"][0]["cross_validation"]["predictions"].clone();
+    assert_ne!(sealed(&made), sealed(&other));
+    let (code, _, err) = train(&write(["train", "train", "train", "train", "train", "holiday"]));
+    assert_eq!(code, 1);
+    assert!(err.contains("holiday"), "{err}");
+}
+
+#[test]
+fn the_media_cache_is_counted_pruned_and_cleared() {
+    if !can_make_footage("the_media_cache_is_counted_pruned_and_cleared") {
+        return;
+    }
+    let corpus = Corpus::new();
+    assert_eq!(corpus.json(&["cache", "stats"])["records"], 6);
+    std::fs::remove_file(corpus.path("videos/real/0.mp4")).unwrap();
+    let (code, out, _) = corpus.run(&["cache", "prune"]);
+    assert_eq!(code, 0);
+    assert!(!out.starts_with("0 "), "{out}");
+    assert_eq!(corpus.json(&["cache", "stats"])["records"], 5);
+    assert_eq!(corpus.run(&["cache", "clear"]).0, 0);
+    assert_eq!(corpus.json(&["cache", "stats"])["records"], 0);
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, out, err) = run(&["completions", shell]);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("scaled-features") && out.contains("exit-zero-on-partial"), "{shell}");
+    }
+}
+
+#[test]
+fn what_people_read_first() {
+    insta::assert_snapshot!(run(&["--help"]).1);
+    insta::assert_snapshot!(run(&["-w", "nowhere", "models"]).1);
+    insta::assert_snapshot!(run(&["forge", "--list"]).1);
+    insta::assert_snapshot!(run(&["-w", "nowhere", "predict", "clip.mp4"]).2);
+    insta::assert_snapshot!(run(&["index", "nowhere"]).2);
+}
