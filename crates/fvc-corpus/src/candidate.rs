@@ -1,12 +1,13 @@
 //! [`gather`]: folders and tables to candidates with a path, a label and what else is said of them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchReader};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -21,8 +22,12 @@ const SIDECARS: [&str; 16] = [
     "jpeg", "png", "srt", "zip",
 ];
 
+/// Whole numbers up to here are read from floats as integers.
+const MAX_WHOLE: f64 = 1e18;
+
 const PATHS: [&str; 6] = ["path", "video_path", "file", "filename", "filepath", "video"];
 const LABELS: [&str; 5] = ["label", "class", "is_fake", "target", "truth_label"];
+/// Columns whose values name groups. Every one that is there ties, each in a name space of its own.
 const GROUPS: [&str; 6] = ["group", "group_id", "dup_group", "cascade_id", "source_id", "origin"];
 const MANIPULATIONS: [&str; 4] = ["manipulation", "method", "attack", "forgery"];
 
@@ -33,8 +38,9 @@ pub struct Candidate {
     pub path: PathBuf,
     /// What it is said to be.
     pub label: Label,
-    /// The group that is declared for it.
-    pub group: Option<String>,
+    /// The groups that are declared for it as `column=value`, over all group columns of all rows
+    /// that name it.
+    pub groups: Vec<String>,
     /// The platform it was taken from.
     pub platform: Option<String>,
     /// The part of its corpus.
@@ -64,78 +70,116 @@ pub struct Gathered {
 /// counts) and tables (`.csv`, `.parquet`, `.arrow`; a name without extension takes whichever is
 /// there, in the order arrow, parquet, csv).
 ///
+/// Folders named by a label's number (`0`, `1`, `true`, `false`, `0.0`, `1.0`) are labels only
+/// directly below an input folder that is no label itself: deeper down they number clips.
+///
 /// In tables, relative paths are looked for beside the table, then in the working folder; the
-/// columns have their usual names in any case.
+/// columns have their usual names in any case. Each of the columns `group`, `group_id`, `dup_group`,
+/// `cascade_id`, `source_id` and `origin` that is there ties the rows that agree in it, whatever
+/// the other columns say, and a missing value ties nothing. Rows that cannot be used still tie
+/// what they say of a path to the other rows of that path.
 ///
 /// # Errors
 /// An input is neither, or a table cannot be read or lacks the columns path and label.
 pub fn gather(inputs: &[PathBuf]) -> Result<Gathered, CorpusError> {
     let mut gathered = Gathered::default();
-    let mut seen = HashSet::new();
+    let mut tables = TableState::default();
     for input in inputs {
         if input.is_dir() {
-            let mut visited = BTreeSet::new();
-            walk(input, None, &mut visited, &mut gathered)?;
+            Walk { visited: HashSet::new(), above: Vec::new() }.folder(
+                input,
+                None,
+                &mut gathered,
+            )?;
         } else {
-            read_table(&find_table(input)?, &mut gathered, &mut seen)?;
+            read_table(&find_table(input)?, &mut gathered, &mut tables)?;
+        }
+    }
+    for candidate in &mut gathered.candidates {
+        if let Some(declared) = tables.declared.get(&candidate.path) {
+            candidate.groups = declared.iter().cloned().collect();
         }
     }
     gathered.inputs = (gathered.candidates.len() + gathered.failures.len()) as u64;
     Ok(gathered)
 }
 
-fn walk(
-    folder: &Path,
-    label: Option<Label>,
-    visited: &mut BTreeSet<PathBuf>,
-    gathered: &mut Gathered,
-) -> Result<(), CorpusError> {
-    let io = |source| CorpusError::Io { path: folder.to_owned(), source };
-    // A link that leads back up is walked once.
-    if !visited.insert(fs::canonicalize(folder).map_err(io)?) {
-        return Ok(());
+/// What is known of the folders below one input.
+struct Walk {
+    /// Folders that were read, and the label they were read under: a folder that is reached under
+    /// two labels is read twice, so that its files end as label conflicts.
+    visited: HashSet<(PathBuf, Option<Label>)>,
+    /// The folders from the input down to the one that is read now.
+    above: Vec<PathBuf>,
+}
+
+impl Walk {
+    fn folder(
+        &mut self,
+        folder: &Path,
+        label: Option<Label>,
+        gathered: &mut Gathered,
+    ) -> Result<(), CorpusError> {
+        let io = |source| CorpusError::Io { path: folder.to_owned(), source };
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.as_deref().unwrap_or_default();
+        let own = Label::from_word(name)
+            .or_else(|| {
+                (self.above.len() == 1 && label.is_none()).then(|| Label::from_number(name))?
+            })
+            .or(label);
+        let place = fs::canonicalize(folder).map_err(io)?;
+        // A link that leads back up says nothing new of what is there.
+        if self.above.contains(&place) || !self.visited.insert((place.clone(), own)) {
+            return Ok(());
+        }
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            if !entry.file_name().to_string_lossy().starts_with('.') {
+                entries.push(entry.path());
+            }
+        }
+        entries.sort();
+        self.above.push(place);
+        for path in entries {
+            if path.is_dir() {
+                self.folder(&path, own, gathered)?;
+            } else {
+                file(path, own, gathered);
+            }
+        }
+        self.above.pop();
+        Ok(())
     }
-    let own =
-        folder.file_name().and_then(|name| name.to_string_lossy().parse::<Label>().ok()).or(label);
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            entries.push(entry.path());
-        }
+}
+
+/// One file of a folder that stands under `label`.
+fn file(path: PathBuf, label: Option<Label>, gathered: &mut Gathered) {
+    let extension =
+        path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    if extension.as_deref().is_some_and(|extension| SIDECARS.contains(&extension)) {
+        gathered.ignored += 1;
+        return;
     }
-    entries.sort();
-    for path in entries {
-        if path.is_dir() {
-            walk(&path, own, visited, gathered)?;
-            continue;
-        }
-        let extension =
-            path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-        if extension.as_deref().is_some_and(|extension| SIDECARS.contains(&extension)) {
-            gathered.ignored += 1;
-            continue;
-        }
-        match own {
-            Some(label) => gathered.candidates.push(Candidate {
-                path,
-                label,
-                group: None,
-                platform: None,
-                subset: None,
-                manipulation: None,
-                generator: None,
-                origin: "folder".to_owned(),
-            }),
-            None => gathered.failures.push(failure(
-                path,
-                "no_label",
-                "a folder above it named real or fake".to_owned(),
-                "none".to_owned(),
-            )),
-        }
+    match label {
+        Some(label) => gathered.candidates.push(Candidate {
+            path,
+            label,
+            groups: Vec::new(),
+            platform: None,
+            subset: None,
+            manipulation: None,
+            generator: None,
+            origin: "folder".to_owned(),
+        }),
+        None => gathered.failures.push(failure(
+            path,
+            "no_label",
+            "a folder above it named real or fake".to_owned(),
+            "none".to_owned(),
+        )),
     }
-    Ok(())
 }
 
 fn failure(path: PathBuf, reason: &str, expected: String, found: String) -> Failure {
@@ -183,52 +227,84 @@ fn read_texts(path: &Path) -> Result<Texts, CorpusError> {
         || File::open(path).map_err(|source| CorpusError::Io { path: path.to_owned(), source });
     let extension =
         path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    let batches: Vec<RecordBatch> = match extension.as_deref() {
-        Some("parquet") => ParquetRecordBatchReaderBuilder::try_new(open()?)
-            .and_then(ParquetRecordBatchReaderBuilder::build)
-            .map_err(|error| wrong(error.to_string()))?
-            .collect::<Result<_, _>>()
-            .map_err(|error| wrong(error.to_string()))?,
-        Some("arrow") => FileReader::try_new(open()?, None)
-            .map_err(|error| wrong(error.to_string()))?
-            .collect::<Result<_, _>>()
-            .map_err(|error| wrong(error.to_string()))?,
+    let (schema, batches): (SchemaRef, Batches) = match extension.as_deref() {
+        Some("parquet") => {
+            let reader = ParquetRecordBatchReaderBuilder::try_new(open()?)
+                .and_then(ParquetRecordBatchReaderBuilder::build)
+                .map_err(|error| wrong(error.to_string()))?;
+            (reader.schema(), Box::new(reader))
+        }
+        Some("arrow") => {
+            let reader =
+                FileReader::try_new(open()?, None).map_err(|error| wrong(error.to_string()))?;
+            (reader.schema(), Box::new(reader))
+        }
         Some("csv") => return read_csv(path),
         _ => return Err(wrong("another extension".to_owned())),
     };
-    let heads = batches.first().map_or_else(Vec::new, |batch| {
-        batch.schema().fields().iter().map(|field| field.name().to_ascii_lowercase()).collect()
-    });
+    let heads = schema.fields().iter().map(|field| field.name().to_ascii_lowercase()).collect();
     let mut rows = Vec::new();
-    for batch in &batches {
+    for batch in batches {
+        let batch = batch.map_err(|error| wrong(error.to_string()))?;
         if rows.len() + batch.num_rows() > MAX_ROWS {
             return Err(wrong(format!("more than {MAX_ROWS} rows")));
         }
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| cast(column, &DataType::Utf8))
-            .collect::<Result<Vec<_>, _>>();
-        // A column of lists or the like is not one of ours: it reads as missing.
-        let columns: Vec<_> = match columns {
-            Ok(columns) => columns.into_iter().map(Some).collect(),
-            Err(_) => {
-                batch.columns().iter().map(|column| cast(column, &DataType::Utf8).ok()).collect()
-            }
-        };
-        for row in 0..batch.num_rows() {
-            rows.push(
-                columns
-                    .iter()
-                    .map(|column| {
-                        let texts = column.as_ref()?.as_string_opt::<i32>()?;
-                        (!texts.is_null(row)).then(|| texts.value(row).to_owned())
-                    })
-                    .collect(),
-            );
+        let mut columns: Vec<_> =
+            batch.columns().iter().map(|column| texts_of(column).map(Vec::into_iter)).collect();
+        for _ in 0..batch.num_rows() {
+            rows.push(columns.iter_mut().map(|column| column.as_mut()?.next()?).collect());
         }
     }
     Ok(Texts { heads, rows })
+}
+
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
+
+/// A column as texts; nothing where it is of lists or the like, which is none of ours.
+///
+/// Whole numbers of a float column are written without a fraction: a column of integers that lacks
+/// a value somewhere comes out of pandas as floats.
+fn texts_of(column: &ArrayRef) -> Option<Vec<Option<String>>> {
+    let kind = match column.data_type() {
+        DataType::Dictionary(_, values) => values.as_ref(),
+        kind => kind,
+    };
+    if kind.is_floating() {
+        let column = cast(column, &DataType::Float64).ok()?;
+        let numbers = column.as_primitive_opt::<Float64Type>()?;
+        return Some(numbers.iter().map(|number| number.map(text_of_float)).collect());
+    }
+    let column = cast(column, &DataType::Utf8).ok()?;
+    Some(column.as_string_opt::<i32>()?.iter().map(|text| text.map(str::to_owned)).collect())
+}
+
+fn text_of_float(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < MAX_WHOLE {
+        (number as i64).to_string()
+    } else {
+        number.to_string()
+    }
+}
+
+/// The name of a group in its column's name space.
+fn group_name(column: &str, value: &str) -> String {
+    format!("{column}={}", whole_number(value).unwrap_or_else(|| value.to_owned()))
+}
+
+/// `17` for `17.0` or `1.7e+01`, as pandas writes integers that went through a float column.
+/// Nothing for what may be a text of another kind, such as the hexadecimal `12e4`.
+fn whole_number(text: &str) -> Option<String> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) =
+        text.split_once("e+").map_or((text, None), |(front, back)| (front, Some(back)));
+    let (whole, fraction) =
+        mantissa.split_once('.').map_or((mantissa, None), |(front, back)| (front, Some(back)));
+    let is_float = exponent.is_some() || fraction.is_some();
+    let is_number = digits(whole.strip_prefix('-').unwrap_or(whole))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(digits);
+    let number: f64 = (is_float && is_number).then(|| text.parse().ok())??;
+    (number.fract() == 0.0 && number.abs() < MAX_WHOLE).then(|| text_of_float(number))
 }
 
 fn read_csv(path: &Path) -> Result<Texts, CorpusError> {
@@ -266,10 +342,19 @@ fn said(cell: Option<&String>) -> Option<String> {
     (!nothing).then(|| text.to_owned())
 }
 
+/// What the tables have said so far.
+#[derive(Default)]
+struct TableState {
+    /// Rows that became candidates.
+    seen: HashSet<(PathBuf, Label)>,
+    /// The groups that any row declares for a path, whatever became of the row.
+    declared: HashMap<PathBuf, BTreeSet<String>>,
+}
+
 fn read_table(
     table: &Path,
     gathered: &mut Gathered,
-    seen: &mut HashSet<(PathBuf, Label)>,
+    state: &mut TableState,
 ) -> Result<(), CorpusError> {
     let texts = read_texts(table)?;
     let find = |names: &[&str]| {
@@ -283,13 +368,14 @@ fn read_table(
         })
     };
     let (path_at, label_at) = (need(&PATHS)?, need(&LABELS)?);
-    let optional = [
-        find(&GROUPS),
-        find(&["platform"]),
-        find(&["subset"]),
-        find(&MANIPULATIONS),
-        find(&["generator"]),
-    ];
+    let optional =
+        [find(&["platform"]), find(&["subset"]), find(&MANIPULATIONS), find(&["generator"])];
+    let groups: Vec<(usize, &String)> = texts
+        .heads
+        .iter()
+        .enumerate()
+        .filter(|(_, head)| GROUPS.contains(&head.as_str()))
+        .collect();
     let folder = table.parent().unwrap_or_else(|| Path::new("."));
     for (number, row) in texts.rows.iter().enumerate() {
         // The head is line 1.
@@ -306,6 +392,13 @@ fn read_table(
         } else {
             PathBuf::from(&written)
         };
+        let declared: Vec<String> = groups
+            .iter()
+            .filter_map(|&(at, column)| Some(group_name(column, &cell(Some(at))?)))
+            .collect();
+        if !declared.is_empty() {
+            state.declared.entry(path.clone()).or_default().extend(declared);
+        }
         let label = match cell(Some(label_at)).map(|text| text.parse::<Label>()) {
             Some(Ok(label)) => label,
             Some(Err(error)) => {
@@ -324,16 +417,16 @@ fn read_table(
             gathered.failures.push(failure(path, "missing", expected, "nothing there".into()));
             continue;
         }
-        if !seen.insert((path.clone(), label)) {
+        if !state.seen.insert((path.clone(), label)) {
             let expected = "each file once".to_owned();
             gathered.failures.push(failure(path, "duplicate_row", expected, origin));
             continue;
         }
-        let [group, platform, subset, manipulation, generator] = optional.map(cell);
+        let [platform, subset, manipulation, generator] = optional.map(cell);
         gathered.candidates.push(Candidate {
             path,
             label,
-            group,
+            groups: Vec::new(),
             platform,
             subset,
             manipulation,

@@ -13,8 +13,8 @@ use crate::{
     write_atomically,
 };
 
-/// Version of the index on disk.
-const INDEX_VERSION: u32 = 1;
+/// Version of the index on disk and of what ties its groups; 2: every group column ties.
+const INDEX_VERSION: u32 = 2;
 
 /// One source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct Source {
     pub bytes: u64,
     /// The component of sources that share an origin.
     pub group: GroupId,
-    /// The groups that were declared for it, under any of its paths.
+    /// The groups that were declared for it as `column=value`, under any of its paths.
     pub declared_groups: Vec<String>,
     /// The platform it was taken from.
     pub platform: Option<String>,
@@ -251,7 +251,7 @@ impl Index {
             .map_err(|error| wrong("an index as JSON", error.to_string()))?;
         if file.version != INDEX_VERSION {
             return Err(wrong(
-                &format!("version {INDEX_VERSION}"),
+                &format!("an index of version {INDEX_VERSION} (run `fvc index` again)"),
                 format!("version {}", file.version),
             ));
         }
@@ -270,7 +270,7 @@ impl Index {
 
 fn declared(members: &[(Candidate, u64)]) -> Vec<String> {
     let names: BTreeSet<String> =
-        members.iter().filter_map(|(member, _)| member.group.clone()).collect();
+        members.iter().flat_map(|(member, _)| member.groups.clone()).collect();
     names.into_iter().collect()
 }
 

@@ -52,6 +52,27 @@ impl Label {
     }
 }
 
+impl Label {
+    /// The label that a word spells; see [`Label::from_str`].
+    pub(crate) fn from_word(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "real" | "authentic" | "genuine" | "original" | "pristine" => Some(Self::Real),
+            "fake" | "manipulated" | "tampered" | "forged" | "synthetic" | "generated"
+            | "deepfake" => Some(Self::Fake),
+            _ => None,
+        }
+    }
+
+    /// The label that a number or truth value spells; see [`Label::from_str`].
+    pub(crate) fn from_number(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "0" | "0.0" | "false" => Some(Self::Real),
+            "1" | "1.0" | "true" => Some(Self::Fake),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Label {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
@@ -65,13 +86,8 @@ impl FromStr for Label {
     /// pristine, true-negative spellings `0` and `false`; fake, manipulated, tampered, forged,
     /// synthetic, generated, deepfake, `1` and `true`. Uncertain, debunked and parody are no labels.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "real" | "authentic" | "genuine" | "original" | "pristine" | "0" | "0.0" | "false" => {
-                Ok(Self::Real)
-            }
-            "fake" | "manipulated" | "tampered" | "forged" | "synthetic" | "generated"
-            | "deepfake" | "1" | "1.0" | "true" => Ok(Self::Fake),
-            _ => Err(LabelError { found: text.chars().take(80).collect() }),
-        }
+        Self::from_word(text)
+            .or_else(|| Self::from_number(text))
+            .ok_or_else(|| LabelError { found: text.chars().take(80).collect() })
     }
 }

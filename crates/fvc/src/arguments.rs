@@ -53,6 +53,10 @@ pub(crate) enum Command {
     /// Read folders and tables: content ids, labels, groups, and what cannot be used.
     Index {
         /// Folders (real/…, fake/…) and tables (.csv, .parquet, .arrow) with path and label.
+        ///
+        /// Folder names that spell a label in words count at any depth, the nearest to the file
+        /// first; 0, 1, true and false only directly below the folder named here. Columns group,
+        /// group_id, dup_group, cascade_id, source_id and origin of a table all tie videos.
         #[arg(required = true)]
         inputs: Vec<PathBuf>,
         #[command(flatten)]

@@ -4,4 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod records;
+mod declared_groups;
+mod labels;
 mod split;
+mod support;
