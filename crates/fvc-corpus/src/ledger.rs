@@ -1,14 +1,33 @@
 //! [`Ledger`]: every opening of a sealed test, over all runs of a workspace.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use crate::{CorpusError, SealedOpening};
 
-/// The append-only record of sealed openings: SQLite, with triggers that refuse to change or remove
-/// a row.
+/// How long another program's write is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `REPLACE` deletes what it conflicts with, by key or by row id, without the triggers of DELETE:
+/// an insert over either is refused before it.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS opening (
+        number INTEGER NOT NULL, split_hash TEXT NOT NULL, run TEXT NOT NULL,
+        purpose TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')),
+        PRIMARY KEY (split_hash, number));
+    CREATE TRIGGER IF NOT EXISTS opening_no_replace BEFORE INSERT ON opening
+        WHEN EXISTS (SELECT 1 FROM opening
+            WHERE (split_hash = NEW.split_hash AND number = NEW.number) OR rowid = NEW.rowid)
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+    CREATE TRIGGER IF NOT EXISTS opening_no_update BEFORE UPDATE ON opening
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+    CREATE TRIGGER IF NOT EXISTS opening_no_delete BEFORE DELETE ON opening
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;";
+
+/// The append-only record of sealed openings: SQLite, with triggers that refuse to change, remove
+/// or replace a row.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
@@ -23,21 +42,23 @@ impl Ledger {
     pub fn open(path: &Path) -> Result<Self, CorpusError> {
         let wrong = |source| CorpusError::Ledger { path: path.to_owned(), source };
         let connection = Connection::open(path).map_err(wrong)?;
-        connection.busy_timeout(Duration::from_secs(30)).map_err(wrong)?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = FULL;
-                 CREATE TABLE IF NOT EXISTS opening (
-                     number INTEGER NOT NULL, split_hash TEXT NOT NULL, run TEXT NOT NULL,
-                     purpose TEXT NOT NULL, at TEXT NOT NULL DEFAULT (datetime('now')),
-                     PRIMARY KEY (split_hash, number));
-                 CREATE TRIGGER IF NOT EXISTS opening_no_update BEFORE UPDATE ON opening
-                     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-                 CREATE TRIGGER IF NOT EXISTS opening_no_delete BEFORE DELETE ON opening
-                     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;",
-            )
-            .map_err(wrong)?;
+        connection.busy_timeout(PATIENCE).map_err(wrong)?;
+        // SQLite does not wait for its turn to change the journal's mode.
+        let since = Instant::now();
+        while let Err(error) = connection.execute_batch("PRAGMA journal_mode = WAL") {
+            if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy)
+                || since.elapsed() > PATIENCE
+            {
+                return Err(wrong(error));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        connection.execute_batch("PRAGMA synchronous = FULL").map_err(wrong)?;
+        let transaction =
+            rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
+                .map_err(wrong)?;
+        transaction.execute_batch(SCHEMA).map_err(wrong)?;
+        transaction.commit().map_err(wrong)?;
         Ok(Self { path: path.to_owned(), connection })
     }
 

@@ -6,5 +6,6 @@
 mod records;
 mod declared_groups;
 mod labels;
+mod ledger;
 mod split;
 mod support;
