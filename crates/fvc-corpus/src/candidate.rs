@@ -22,9 +22,6 @@ const SIDECARS: [&str; 16] = [
     "jpeg", "png", "srt", "zip",
 ];
 
-/// Whole numbers up to here are read from floats as integers.
-const MAX_WHOLE: f64 = 1e18;
-
 const PATHS: [&str; 6] = ["path", "video_path", "file", "filename", "filepath", "video"];
 const LABELS: [&str; 5] = ["label", "class", "is_fake", "target", "truth_label"];
 /// Columns whose values name groups. Every one that is there ties, each in a name space of its own.
@@ -278,12 +275,9 @@ fn texts_of(column: &ArrayRef) -> Option<Vec<Option<String>>> {
     Some(column.as_string_opt::<i32>()?.iter().map(|text| text.map(str::to_owned)).collect())
 }
 
+/// Without a fraction or an exponent where there need be none, and without a negative zero.
 fn text_of_float(number: f64) -> String {
-    if number.fract() == 0.0 && number.abs() < MAX_WHOLE {
-        (number as i64).to_string()
-    } else {
-        number.to_string()
-    }
+    (number + 0.0).to_string()
 }
 
 /// The name of a group in its column's name space.
@@ -304,7 +298,7 @@ fn whole_number(text: &str) -> Option<String> {
         && fraction.is_none_or(digits)
         && exponent.is_none_or(digits);
     let number: f64 = (is_float && is_number).then(|| text.parse().ok())??;
-    (number.fract() == 0.0 && number.abs() < MAX_WHOLE).then(|| text_of_float(number))
+    (number.fract() == 0.0).then(|| text_of_float(number))
 }
 
 fn read_csv(path: &Path) -> Result<Texts, CorpusError> {
@@ -437,8 +431,12 @@ fn read_table(
     Ok(())
 }
 
-/// A table of an official split: for each row its path, or its content id, and its part.
-pub(crate) fn read_split_rows(path: &Path) -> Result<Vec<(String, String)>, CorpusError> {
+/// A row of an official split: its path or content id, and its part; or the row's number where it
+/// lacks one of them.
+pub(crate) type SplitRow = Result<(String, String), usize>;
+
+/// A table of an official split.
+pub(crate) fn read_split_rows(path: &Path) -> Result<Vec<SplitRow>, CorpusError> {
     let texts = read_texts(path)?;
     let find = |names: &[&str]| {
         names.iter().find_map(|name| texts.heads.iter().position(|head| head == name)).ok_or_else(
@@ -456,6 +454,11 @@ pub(crate) fn read_split_rows(path: &Path) -> Result<Vec<(String, String)>, Corp
     Ok(texts
         .rows
         .iter()
-        .filter_map(|row| Some((said(row.get(who)?.as_ref())?, said(row.get(part)?.as_ref())?)))
+        .enumerate()
+        .map(|(number, row)| {
+            let cell = |at: usize| said(row.get(at).and_then(Option::as_ref));
+            // The head is line 1.
+            cell(who).zip(cell(part)).ok_or(number + 2)
+        })
         .collect())
 }

@@ -1,6 +1,6 @@
 //! [`Index`]: the sources of a corpus, with their groups.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -274,33 +274,41 @@ fn declared(members: &[(Candidate, u64)]) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// An official split, as far as the sources of an index go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SplitTable {
+    /// The part of every source that the table names; [`None`] is learnt from, in whichever fold.
+    pub assignment: BTreeMap<ContentId, Option<Part>>,
+    /// Rows that name nothing in the index, as the table writes them, or that lack a name or a part.
+    pub unknown: Vec<String>,
+    /// Sources of the index that the table does not name. [`crate::Split::import`] refuses them.
+    pub unmentioned: Vec<PathBuf>,
+}
+
 /// Reads an official split for the sources of an index: a table with path or content id, and part
 /// (`train`, `val` or `validation`: learnt from; `test` or `sealed`: sealed; `fold_N`).
 ///
+/// Official splits name videos that are no longer to be had: such rows are reported, and do no harm.
+///
 /// # Errors
-/// The table cannot be read, names no such part, or names a file that is not in the index.
-pub fn read_split_table(
-    path: &Path,
-    index: &Index,
-) -> Result<BTreeMap<ContentId, Option<Part>>, CorpusError> {
+/// The table cannot be read, names no such part, names none of the sources, or gives one two parts.
+pub fn read_split_table(path: &Path, index: &Index) -> Result<SplitTable, CorpusError> {
     let wrong = |expected: &str, found: String| CorpusError::Table {
         path: path.to_owned(),
         expected: expected.to_owned(),
         found,
     };
-    let mut by_path = BTreeMap::new();
-    for source in index.sources() {
-        by_path.insert(source.path.clone(), source.content_id);
-    }
+    let by_path: HashMap<&Path, ContentId> =
+        index.sources().iter().map(|source| (source.path.as_path(), source.content_id)).collect();
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut assignment = BTreeMap::new();
-    for (who, part) in read_split_rows(path)? {
-        let content_id = match who.parse::<ContentId>() {
-            Ok(content_id) => content_id,
-            Err(_) => *by_path
-                .get(&folder.join(&who))
-                .or_else(|| by_path.get(Path::new(&who)))
-                .ok_or_else(|| wrong("a source of the index", who.clone()))?,
+    let mut table = SplitTable::default();
+    for row in read_split_rows(path)? {
+        let (who, part) = match row {
+            Ok(row) => row,
+            Err(number) => {
+                table.unknown.push(format!("row {number}, which lacks its name or part"));
+                continue;
+            }
         };
         let part = match part.to_ascii_lowercase().as_str() {
             "train" | "training" | "val" | "valid" | "validation" | "dev" => None,
@@ -311,11 +319,64 @@ pub fn read_split_table(
                     .map_err(|_| wrong("train, val, test, sealed or fold_N", part.clone()))?,
             ),
         };
-        if let Some(known) = assignment.insert(content_id, part)
+        let content_id = match who.parse::<ContentId>() {
+            Ok(content_id) => index.source(&content_id).map(|source| source.content_id),
+            Err(_) => by_path
+                .get(folder.join(&who).as_path())
+                .or_else(|| by_path.get(Path::new(&who)))
+                .copied(),
+        };
+        let Some(content_id) = content_id else {
+            table.unknown.push(who);
+            continue;
+        };
+        if let Some(known) = table.assignment.insert(content_id, part)
             && known != part
         {
             return Err(wrong("one part a source", format!("two for {content_id}")));
         }
     }
-    Ok(assignment)
+    if table.assignment.is_empty() {
+        let found = match table.unknown.as_slice() {
+            [] => "no rows".to_owned(),
+            unknown => format!("only {}", named(unknown)),
+        };
+        return Err(wrong("rows that name sources of the index, by path or content id", found));
+    }
+    table.unmentioned = index
+        .sources()
+        .iter()
+        .filter(|source| !table.assignment.contains_key(&source.content_id))
+        .map(|source| source.path.clone())
+        .collect();
+    Ok(table)
+}
+
+impl SplitTable {
+    /// What the table and the index do not have in common, for people: counts, and the first few.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.unknown.is_empty() {
+            notes.push(format!(
+                "rows of the split file that name nothing in the index: {}",
+                named(&self.unknown)
+            ));
+        }
+        if !self.unmentioned.is_empty() {
+            let paths: Vec<String> =
+                self.unmentioned.iter().map(|path| path.display().to_string()).collect();
+            notes.push(format!(
+                "sources of the index that the split file does not name: {}",
+                named(&paths)
+            ));
+        }
+        notes
+    }
+}
+
+/// How many there are, and the first few of them.
+pub(crate) fn named(names: &[String]) -> String {
+    let mut text = format!("{} ({}", names.len(), names[..names.len().min(3)].join(", "));
+    text.push_str(if names.len() > 3 { ", …)" } else { ")" });
+    text
 }

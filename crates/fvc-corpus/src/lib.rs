@@ -40,7 +40,7 @@ pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
 pub use failure::{Failure, FailureTable};
 pub use fvc_clips::write_atomically;
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};
-pub use index::{Index, Source, read_split_table};
+pub use index::{Index, Source, SplitTable, read_split_table};
 pub use label::{Label, LabelError};
 pub use ledger::Ledger;
 pub use manifest::{DecodeCounts, Manifest};

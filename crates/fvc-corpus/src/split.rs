@@ -10,6 +10,7 @@ use std::str::FromStr;
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
+use crate::index::named;
 use crate::{GroupId, GroupTable, Label};
 
 /// Version of the split file and of the way it is planned.
@@ -258,11 +259,21 @@ impl Split {
     ) -> Result<Self, SplitError> {
         check_config(config)?;
         let problem = |problem: String| SplitError::Import { path: path.to_owned(), problem };
+        let absent: Vec<String> = groups
+            .iter()
+            .filter(|(content_id, _)| !assignment.contains_key(content_id))
+            .map(|(content_id, _)| content_id.to_string())
+            .collect();
+        if !absent.is_empty() {
+            return Err(problem(format!(
+                "no row for {} of {} sources",
+                named(&absent),
+                groups.len()
+            )));
+        }
         let mut fixed: BTreeMap<GroupId, (Option<Part>, ContentId)> = BTreeMap::new();
         for (content_id, group) in groups.iter() {
-            let part = *assignment
-                .get(content_id)
-                .ok_or_else(|| problem(format!("no row for source {content_id}")))?;
+            let Some(&part) = assignment.get(content_id) else { continue };
             match fixed.get(group) {
                 None => {
                     fixed.insert(group.clone(), (part, *content_id));

@@ -407,11 +407,21 @@ fn the_split(
     let split = match &section.file {
         None => Split::plan(&groups, labels, &planning)?,
         Some(file) => {
-            let assignment = read_split_table(file, index)?
+            let table = read_split_table(file, index)?;
+            let differences = table.notes();
+            let assignment = table
+                .assignment
                 .into_iter()
                 .filter(|(content_id, _)| usable.contains(content_id))
                 .collect();
-            Split::import(&groups, labels, &assignment, &planning, file)?
+            let split = Split::import(&groups, labels, &assignment, &planning, file);
+            if split.is_ok() {
+                notes.extend(differences);
+            } else {
+                // A run that ends here has no notes: they are shown beside the error.
+                differences.iter().for_each(|note| environment.progress.note(note));
+            }
+            split?
         }
     };
     split.save(&path)?;

@@ -185,7 +185,9 @@ pub(crate) struct TrainingArguments {
     /// Share of each class to seal for one final test; 0: grouped cross-validation only.
     #[arg(long, value_name = "F")]
     pub(crate) test_fraction: Option<f64>,
-    /// Official split to import: a table with path or content id, and part.
+    /// Official split to import: a table with path or content id, and part (train, val, test,
+    /// sealed, fold_N). Rows that name nothing in the index are reported and pass; every source
+    /// with features needs a row.
     #[arg(long, value_name = "FILE")]
     pub(crate) split: Option<PathBuf>,
     /// Plan a new split although there is one for these settings.

@@ -89,6 +89,8 @@ fn whole_numbers_are_one_group_however_they_are_written() {
          e.mp4,real,017\nf.mp4,fake,17\ng.mp4,real,1.0.0\nh.mp4,fake,1.0\n",
     );
     assert!(ties.is_empty(), "{ties:?}");
+    let ties = ties_of_csv("path,label,group\na.mp4,real,-0.0\nb.mp4,fake,0\nc.mp4,real,1e+999\n");
+    assert_eq!(ties, [["a.mp4", "b.mp4"]]);
 }
 
 #[test]

@@ -8,4 +8,5 @@ mod declared_groups;
 mod labels;
 mod ledger;
 mod split;
+mod split_import;
 mod support;

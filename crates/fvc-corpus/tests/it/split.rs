@@ -259,7 +259,10 @@ fn an_imported_split_may_not_cut_a_group() {
     assert!(error.to_string().contains("share an origin"), "{error}");
     assignment.remove(&id(4));
     let error = Split::import(&groups, &labels, &assignment, &config, path).unwrap_err();
-    assert!(error.to_string().contains("no row for source"), "{error}");
+    assert!(
+        error.to_string().contains("no row for 1 (") && error.to_string().contains("of 12 sources"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -40,7 +40,9 @@ pub(crate) fn ties(index: &Index) -> Vec<Vec<String>> {
         groups.entry(source.group.clone()).or_default().push(name);
     }
     let mut ties: Vec<Vec<String>> = groups.into_values().filter(|names| names.len() > 1).collect();
-    ties.iter_mut().for_each(|names| names.sort());
+    for names in &mut ties {
+        names.sort();
+    }
     ties.sort();
     ties
 }
