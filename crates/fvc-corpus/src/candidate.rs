@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::contained::contained;
 use crate::{CorpusError, Failure, Label};
 
 /// The most rows that one table may have.
@@ -215,6 +216,10 @@ struct Texts {
 
 /// Reads a `.csv`, `.parquet` or `.arrow` table as texts.
 fn read_texts(path: &Path) -> Result<Texts, CorpusError> {
+    contained(path, || read_table_texts(path))
+}
+
+fn read_table_texts(path: &Path) -> Result<Texts, CorpusError> {
     let wrong = |found: String| CorpusError::Table {
         path: path.to_owned(),
         expected: "a table as .csv, .parquet or .arrow".to_owned(),

@@ -20,6 +20,7 @@
 //! ```
 
 mod candidate;
+mod contained;
 mod error;
 mod examples;
 mod failure;

@@ -5,12 +5,16 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchReader, StringArray,
+    UInt32Array,
+};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, UInt32Type};
 use fvc_media::ContentId;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::contained::contained;
 use crate::{CorpusError, FeatureMatrix, FeatureRow, GroupId, Label, write_atomically};
 
 fn table_error(path: &Path, expected: &str, found: &dyn std::fmt::Display) -> CorpusError {
@@ -26,8 +30,15 @@ fn table_error(path: &Path, expected: &str, found: &dyn std::fmt::Display) -> Co
 /// equal bytes.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be written, or a row has another number of values than there are columns.
 pub fn write_feature_matrix(path: &Path, matrix: &FeatureMatrix) -> Result<(), CorpusError> {
+    if let Some(row) = matrix.rows.iter().find(|row| row.values.len() != matrix.columns.len()) {
+        return Err(table_error(
+            path,
+            &format!("{} values a row", matrix.columns.len()),
+            &format!("{} of source {}", row.values.len(), row.content_id),
+        ));
+    }
     let mut rows: Vec<&FeatureRow> = matrix.rows.iter().collect();
     rows.sort_by_key(|row| (row.content_id, row.variant));
     let mut fields = vec![
@@ -72,21 +83,28 @@ fn write_columns(
 /// # Errors
 /// The file cannot be read or is no feature table.
 pub fn read_feature_matrix(path: &Path) -> Result<FeatureMatrix, CorpusError> {
+    contained(path, || read_matrix(path))
+}
+
+fn read_matrix(path: &Path) -> Result<FeatureMatrix, CorpusError> {
     let wrong = |found: String| table_error(path, "a feature table", &found);
     let file =
         File::open(path).map_err(|source| CorpusError::Io { path: path.to_owned(), source })?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(ParquetRecordBatchReaderBuilder::build)
         .map_err(|error| wrong(error.to_string()))?;
-    let mut matrix = FeatureMatrix::default();
+    let schema = reader.schema();
+    let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    if names.len() < 2 || names[0] != "content_id" || names[1] != "variant" {
+        return Err(wrong("other first columns than content_id and variant".to_owned()));
+    }
+    let columns = names[2..].iter().map(|name| (*name).clone()).collect();
+    let mut matrix = FeatureMatrix { columns, rows: Vec::new() };
     for batch in reader {
         let batch = batch.map_err(|error| wrong(error.to_string()))?;
-        let schema = batch.schema();
-        let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
-        if names.len() < 2 || names[0] != "content_id" || names[1] != "variant" {
-            return Err(wrong("other first columns than content_id and variant".to_owned()));
+        if batch.columns()[..2].iter().any(|column| column.null_count() > 0) {
+            return Err(wrong("a row without content id or variant".to_owned()));
         }
-        matrix.columns = names[2..].iter().map(|name| (*name).clone()).collect();
         let ids = batch
             .column(0)
             .as_string_opt::<i32>()

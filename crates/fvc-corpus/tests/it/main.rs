@@ -10,3 +10,4 @@ mod ledger;
 mod split;
 mod split_import;
 mod support;
+mod tables;
