@@ -87,6 +87,14 @@ impl FailureTable {
             found: error.to_string(),
         };
         let mut reader = csv::Reader::from_path(&path).map_err(wrong)?;
+        let heads = reader.headers().map_err(wrong)?;
+        if heads != COLUMNS.as_slice() {
+            return Err(CorpusError::Table {
+                path: path.clone(),
+                expected: format!("columns {}", COLUMNS.join(", ")),
+                found: format!("columns {}", heads.iter().collect::<Vec<_>>().join(", ")),
+            });
+        }
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.map_err(wrong)?;

@@ -53,7 +53,18 @@ pub struct Index {
 struct IndexFile {
     version: u32,
     hash: String,
+    /// BLAKE3 over all that is said of the sources, also what no grouping or fit depends on.
+    contents_hash: String,
     sources: Vec<Source>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+fn contents_hash(sources: &[Source]) -> Result<String, serde_json::Error> {
+    Ok(blake3::hash(&serde_json::to_vec(sources)?).to_hex().to_string())
 }
 
 impl Index {
@@ -224,13 +235,14 @@ impl Index {
         let file = IndexFile {
             version: INDEX_VERSION,
             hash: self.hash.clone(),
+            contents_hash: contents_hash(&self.sources).map_err(|error| io(&path)(error.into()))?,
             sources: self.sources.clone(),
         };
         let bytes = serde_json::to_vec(&file).map_err(|error| io(&path)(error.into()))?;
         write_atomically(&path, &bytes).map_err(io(&path))
     }
 
-    /// Reads the index of a folder and checks its hash.
+    /// Reads the index of a folder and checks its hashes.
     ///
     /// # Errors
     /// There is none, or it is not as it was written.
@@ -247,16 +259,25 @@ impl Index {
             }
             _ => CorpusError::Io { path: path.clone(), source: error },
         })?;
-        let file: IndexFile = serde_json::from_slice(&bytes)
-            .map_err(|error| wrong("an index as JSON", error.to_string()))?;
-        if file.version != INDEX_VERSION {
+        let json = |error: serde_json::Error| wrong("an index as JSON", error.to_string());
+        // Other versions have other fields.
+        let Version { version } = serde_json::from_slice(&bytes).map_err(json)?;
+        if version != INDEX_VERSION {
             return Err(wrong(
                 &format!("an index of version {INDEX_VERSION} (run `fvc index` again)"),
-                format!("version {}", file.version),
+                format!("version {version}"),
             ));
         }
+        let file: IndexFile = serde_json::from_slice(&bytes).map_err(json)?;
         if !file.sources.windows(2).all(|pair| pair[0].content_id < pair[1].content_id) {
             return Err(wrong("every source once, by content id", "another order".to_owned()));
+        }
+        let contents = contents_hash(&file.sources).map_err(json)?;
+        if contents != file.contents_hash {
+            return Err(wrong(
+                &format!("contents of hash {}", file.contents_hash),
+                format!("hash {contents}"),
+            ));
         }
         let rows =
             file.sources.iter().map(|source| (source.content_id, source.group.clone())).collect();

@@ -1,6 +1,7 @@
 //! [`RunFolder`]: where one run keeps what it makes.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,10 +43,23 @@ impl RunFolder {
             if path.exists() {
                 continue;
             }
-            fs::create_dir(&temporary).map_err(io(&temporary))?;
+            match fs::create_dir(&temporary) {
+                // Another thread is making a run of the same configuration.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                made => made.map_err(io(&temporary))?,
+            }
             let record = temporary.join(first_name);
-            write_atomically(&record, first).map_err(io(&record))?;
-            fs::rename(&temporary, &path).map_err(io(&path))?;
+            let written = write_atomically(&record, first)
+                .map_err(io(&record))
+                .and_then(|()| fs::rename(&temporary, &path).map_err(io(&path)));
+            if let Err(error) = written {
+                // The error that is returned is the one that matters.
+                drop(fs::remove_dir_all(&temporary));
+                if path.exists() {
+                    continue;
+                }
+                return Err(error);
+            }
             return Ok(Self { path });
         }
         Err(CorpusError::Table {

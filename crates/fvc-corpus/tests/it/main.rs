@@ -5,8 +5,10 @@
 
 mod records;
 mod declared_groups;
+mod feature_tables;
 mod labels;
 mod ledger;
+mod records;
 mod split;
 mod split_import;
 mod support;
