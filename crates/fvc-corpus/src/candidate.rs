@@ -317,7 +317,7 @@ fn read_csv(path: &Path) -> Result<Texts, CorpusError> {
         .headers()
         .map_err(wrong)?
         .iter()
-        .map(|head| head.trim_start_matches('\u{feff}').trim().to_ascii_lowercase())
+        .map(|head| head.trim().to_ascii_lowercase())
         .collect();
     let mut rows = Vec::new();
     for record in reader.records() {
