@@ -419,7 +419,9 @@ fn the_split(
                 notes.extend(differences);
             } else {
                 // A run that ends here has no notes: they are shown beside the error.
-                differences.iter().for_each(|note| environment.progress.note(note));
+                for note in &differences {
+                    environment.progress.note(note);
+                }
             }
             split?
         }
