@@ -1,5 +1,8 @@
 //! The command line.
 
+// These comments are the help texts, shown as they stand.
+#![allow(clippy::doc_markdown)]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -3,7 +3,6 @@
 // Helpers outside of `#[test]` functions are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-mod records;
 mod declared_groups;
 mod feature_tables;
 mod labels;

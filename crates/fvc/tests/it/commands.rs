@@ -1,5 +1,6 @@
 //! Each command by itself, and what it prints.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -194,7 +195,7 @@ fn an_official_split_is_kept_to_and_checked_against_groups() {
         for (clip, part) in parts.iter().enumerate() {
             let label = if clip < 3 { "real" } else { "fake" };
             let path = videos.join(format!("{label}/{clip}.mp4"));
-            table += &format!("{},{part}\n", path.display());
+            let _ = writeln!(table, "{},{part}", path.display());
         }
         let path = corpus.path("official.csv");
         std::fs::write(&path, table).unwrap();
