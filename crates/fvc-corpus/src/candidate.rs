@@ -32,7 +32,7 @@ const MANIPULATIONS: [&str; 4] = ["manipulation", "method", "attack", "forgery"]
 /// A file that may become a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Where it is.
+    /// Where it is, from the root.
     pub path: PathBuf,
     /// What it is said to be.
     pub label: Label,
@@ -96,6 +96,14 @@ pub fn gather(inputs: &[PathBuf]) -> Result<Gathered, CorpusError> {
     for candidate in &mut gathered.candidates {
         if let Some(declared) = tables.declared.get(&candidate.path) {
             candidate.groups = declared.iter().cloned().collect();
+        }
+    }
+    // An index is used from other folders than the one it was made in.
+    let paths = gathered.candidates.iter_mut().map(|candidate| &mut candidate.path);
+    for path in paths.chain(gathered.failures.iter_mut().map(|failure| &mut failure.path)) {
+        // A row without a path has none to make whole.
+        if let Ok(whole) = std::path::absolute(&*path) {
+            *path = whole;
         }
     }
     gathered.inputs = (gathered.candidates.len() + gathered.failures.len()) as u64;

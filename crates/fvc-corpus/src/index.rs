@@ -1,6 +1,7 @@
 //! [`Index`]: the sources of a corpus, with their groups.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -307,7 +308,8 @@ pub struct SplitTable {
 }
 
 /// Reads an official split for the sources of an index: a table with path or content id, and part
-/// (`train`, `val` or `validation`: learnt from; `test` or `sealed`: sealed; `fold_N`).
+/// (`train`, `val` or `validation`: learnt from; `test` or `sealed`: sealed; `fold_N`). Paths are
+/// looked for beside the table, then in the working folder, then as the ending of one source's path.
 ///
 /// Official splits name videos that are no longer to be had: such rows are reported, and do no harm.
 ///
@@ -321,6 +323,12 @@ pub fn read_split_table(path: &Path, index: &Index) -> Result<SplitTable, Corpus
     };
     let by_path: HashMap<&Path, ContentId> =
         index.sources().iter().map(|source| (source.path.as_path(), source.content_id)).collect();
+    let mut by_name = ByName::new();
+    for source in index.sources() {
+        if let Some(name) = source.path.file_name() {
+            by_name.entry(name).or_default().push(source);
+        }
+    }
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut table = SplitTable::default();
     for row in read_split_rows(path)? {
@@ -342,10 +350,11 @@ pub fn read_split_table(path: &Path, index: &Index) -> Result<SplitTable, Corpus
         };
         let content_id = match who.parse::<ContentId>() {
             Ok(content_id) => index.source(&content_id).map(|source| source.content_id),
-            Err(_) => by_path
-                .get(folder.join(&who).as_path())
-                .or_else(|| by_path.get(Path::new(&who)))
-                .copied(),
+            Err(_) => [folder.join(&who), PathBuf::from(&who)]
+                .iter()
+                .filter_map(|path| std::path::absolute(path).ok())
+                .find_map(|path| by_path.get(path.as_path()).copied())
+                .or_else(|| by_ending(&by_name, Path::new(&who))),
         };
         let Some(content_id) = content_id else {
             table.unknown.push(who);
@@ -371,6 +380,21 @@ pub fn read_split_table(path: &Path, index: &Index) -> Result<SplitTable, Corpus
         .map(|source| source.path.clone())
         .collect();
     Ok(table)
+}
+
+/// Sources by the last part of their path.
+type ByName<'a> = HashMap<&'a OsStr, Vec<&'a Source>>;
+
+/// The one source whose path ends with this one: split files of published corpora name files from
+/// the corpus's own folder, wherever that was put. Nothing where none or several do.
+fn by_ending(sources: &ByName<'_>, ending: &Path) -> Option<ContentId> {
+    let mut found = sources
+        .get(ending.file_name()?)?
+        .iter()
+        .filter(|source| source.path.ends_with(ending))
+        .map(|source| source.content_id);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
 impl SplitTable {

@@ -65,6 +65,20 @@ fn a_split_by_path_is_taken_over_as_it_stands() {
     }
 }
 
+/// Split files of published corpora name files from the corpus's own folder. An ending that two
+/// sources share names neither.
+#[test]
+fn a_split_kept_elsewhere_names_sources_by_the_end_of_their_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = corpus(&folder.path().join("corpus"));
+    let table = read(folder.path(), &index, WHOLE).unwrap();
+    assert!(table.unknown.is_empty() && table.unmentioned.is_empty(), "{table:?}");
+    let csv = "path,part\nreal/0.mp4,test\n1.mp4,test\neal/2.mp4,test\n";
+    let table = read(folder.path(), &index, csv).unwrap();
+    assert_eq!(table.unknown, ["1.mp4", "eal/2.mp4"]);
+    assert_eq!((table.assignment.len(), table.unmentioned.len()), (1, 7));
+}
+
 #[test]
 fn training_and_validation_are_dealt_to_folds_and_test_is_sealed() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::footage::{can_make_footage, encode, run};
+use crate::footage::{can_make_footage, encode, fvc, run};
 
 /// Three authentic and three fake clips of six origins, in folders; and a workspace.
 struct Corpus {
@@ -234,6 +234,35 @@ fn an_official_split_is_kept_to_and_checked_against_groups() {
     let (code, _, err) = train(&write(["train", "train", "train", "train", "train", "holiday"]));
     assert_eq!(code, 1);
     assert!(err.contains("holiday"), "{err}");
+}
+
+/// Sources were kept as the paths that were typed, and every one of them was "missing" when the next
+/// command was given in another folder.
+#[test]
+fn an_index_is_used_from_any_folder() {
+    if !can_make_footage("an_index_is_used_from_any_folder") {
+        return;
+    }
+    let corpus = Corpus::new();
+    std::fs::remove_dir_all(&corpus.workspace).unwrap();
+    std::fs::write(corpus.path("table.csv"), "path,label\nvideos/real/0.mp4,real\n,fake\n")
+        .unwrap();
+    let within = |folder: &Path, arguments: &[&str]| {
+        let output = fvc()
+            .current_dir(folder)
+            .args(["--json", "--exit-zero-on-partial"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let here = corpus.folder.path();
+    let made = within(here, &["-w", "workspace", "index", "videos", "table.csv"]);
+    assert_eq!((&made["real"], &made["fake"]), (&3.into(), &3.into()));
+    let elsewhere = corpus.path("videos");
+    let stages = ["-w", "../workspace", "run", "--stages", "1-4", "--variants", "0"];
+    assert_eq!(within(&elsewhere, &stages)["stages"]["completed"], 6);
 }
 
 #[test]
