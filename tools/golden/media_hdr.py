@@ -1,14 +1,14 @@
-#!/usr/bin/env python3
 """Golden values of HDR to SDR, for crates/fvc-media/tests/it/color.rs.
 
-Needs numpy and colour-science, whose ST 2084 and BT.2100 curves and whose colour spaces these are;
-the EETF is written out from ITU-R BT.2390-10, section 5.4. In f64, without tables.
+Writes crates/fvc-media/tests/golden/hdr.json. The ST 2084 and BT.2100 curves and the colour spaces
+are colour-science's; the EETF is written out from ITU-R BT.2390-10, section 5.4. In f64, without
+tables.
 
-    python3 tools/golden/media_hdr.py crates/fvc-media/tests/golden/hdr.json
+    python tools/golden/media_hdr.py     (needs numpy and colour-science)
 """
 
 import json
-import sys
+from pathlib import Path
 
 import colour
 import numpy as np
@@ -61,9 +61,8 @@ def main():
         transfer: [[round(value, 3) for value in row] for row in to_sdr(codes, transfer).tolist()]
         for transfer in ("pq", "hlg")
     }
-    with open(sys.argv[1], "w", encoding="utf-8") as file:
-        json.dump({"codes": codes.tolist(), **made}, file, separators=(",", ":"))
-        file.write("\n")
+    path = Path(__file__).parents[2] / "crates/fvc-media/tests/golden/hdr.json"
+    path.write_text(json.dumps({"codes": codes.tolist(), **made}, separators=(",", ":")) + "\n")
 
 
 main()

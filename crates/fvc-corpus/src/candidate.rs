@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchReader};
@@ -293,6 +294,15 @@ fn text_of_float(number: f64) -> String {
     (number + 0.0).to_string()
 }
 
+/// Whether there is something at a path. What is there and cannot be read (a link to itself, a folder
+/// that is closed to us) is a failure of its own, and not a missing file.
+fn is_there(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
+}
+
 /// The name of a group in its column's name space.
 fn group_name(column: &str, value: &str) -> String {
     format!("{column}={}", whole_number(value).unwrap_or_else(|| value.to_owned()))
@@ -394,7 +404,7 @@ fn read_table(
             continue;
         };
         let beside = folder.join(&written);
-        let path = if beside.exists() || !Path::new(&written).exists() {
+        let path = if is_there(&beside) || !is_there(Path::new(&written)) {
             beside
         } else {
             PathBuf::from(&written)
@@ -419,7 +429,7 @@ fn read_table(
                 continue;
             }
         };
-        if !path.exists() {
+        if !is_there(&path) {
             let expected = format!("the file that {origin} names");
             gathered.failures.push(failure(path, "missing", expected, "nothing there".into()));
             continue;

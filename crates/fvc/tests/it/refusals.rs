@@ -32,9 +32,11 @@ fn every_bad_input_is_a_row_with_a_reason() {
     std::fs::write(at("list.mp4"), b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/etc/passwd\n")
         .unwrap();
     std::fs::create_dir(at("folder.mp4")).unwrap();
+    // Nobody can read it, not even root.
+    std::os::unix::fs::symlink("loop.mp4", at("loop.mp4")).unwrap();
     let rows = "path,label\ngood.mp4,real\nwrong_extension.txt,fake\nempty.mp4,real\ntext.mp4,fake\n\
                 audio.mp4,real\ncut1.mp4,fake\ncut25.mp4,fake\ncut50.mp4,real\ncut99.mp4,fake\n\
-                list.mp4,fake\nfolder.mp4,real\nnowhere.mp4,real\ngood.mp4,real\ngood.mp4,parody\n,real\n";
+                list.mp4,fake\nfolder.mp4,real\nloop.mp4,fake\nnowhere.mp4,real\ngood.mp4,real\ngood.mp4,parody\n,real\n";
     std::fs::write(at("table.csv"), rows).unwrap();
     let ws = at("ws");
     let ws = ws.to_str().unwrap();
@@ -62,6 +64,7 @@ fn every_bad_input_is_a_row_with_a_reason() {
         ("list.mp4", "format_refused"),
         ("folder.mp4", "not_a_file"),
         ("nowhere.mp4", "missing"),
+        ("loop.mp4", "unreadable"),
         ("cut25.mp4", "partial"),
         ("cut50.mp4", "partial"),
         ("cut99.mp4", "partial"),
@@ -82,6 +85,19 @@ fn every_bad_input_is_a_row_with_a_reason() {
         run(&["-w", ws, "--json", "run", "--stages", "1-4", "--variants", "0", "--partial", "use"]);
     let made: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(made["stages"]["completed"].as_u64().unwrap() > 2, "{out}");
+}
+
+#[test]
+fn a_table_of_nothing_that_exists_fails_and_keeps_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.csv");
+    std::fs::write(&table, "path,label\na.mp4,real\nb.mp4,fake\n").unwrap();
+    let ws = folder.path().join("ws");
+    let (code, _, err) = run(&["-w", ws.to_str().unwrap(), "index", table.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("None of the 2 inputs") && err.contains("a.mp4: missing"), "{err}");
+    let failures = std::fs::read_to_string(ws.join("index/failures.csv")).unwrap();
+    assert_eq!(failures.lines().count(), 3, "{failures}");
 }
 
 #[test]

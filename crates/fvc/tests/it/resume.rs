@@ -48,6 +48,74 @@ fn a_run_killed_at_any_write_resumes_to_the_same_tables() {
     assert_eq!(tables(&cut), expected, "tables differ after kill and resume");
 }
 
+/// A run folder appears whole or not at all, a sealed test that may have been seen counts as opened,
+/// and the same seed gives the same predictions.
+#[test]
+fn training_killed_at_any_write_leaves_no_half_run() {
+    if !can_make_footage("training_killed_at_any_write_leaves_no_half_run") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 6);
+    let ws = folder.path().join("ws");
+    let ws = ws.to_str().unwrap();
+    let stages = ["run", "--stages", "1-4", "--variants", "1", "--size", "48"];
+    assert_eq!(run(&["-w", ws, "index", table.to_str().unwrap()]).0, 0);
+    assert_eq!(run(&[&["-w", ws][..], &stages[..]].concat()).0, 0);
+    let train = [
+        "-w",
+        ws,
+        "--json",
+        "train",
+        "--variants",
+        "1",
+        "--size",
+        "48",
+        "--folds",
+        "2",
+        "--test-fraction",
+        "0.34",
+        "--grid",
+        "none",
+    ];
+    let trained = || -> serde_json::Value {
+        let (code, out, err) = run(&train);
+        assert_eq!(code, 0, "{out}{err}");
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()["train"].take()
+    };
+    let whole = trained();
+    let mut killed = 0;
+    for fault in ["1", "1:after", "2", "2:after", "3", "4", "5:after", "6"] {
+        let status =
+            fvc().env("FVC_FAULT_KILL_AT_WRITE", fault).args(train).output().unwrap().status;
+        killed += u64::from(status.signal() == Some(9));
+    }
+    assert!(killed >= 3, "the fault hook ended {killed} runs");
+    let again = trained();
+    for (own, other) in
+        whole["models"].as_array().unwrap().iter().zip(again["models"].as_array().unwrap())
+    {
+        assert_eq!(
+            own["cross_validation"]["predictions"],
+            other["cross_validation"]["predictions"]
+        );
+    }
+    let opening = again["sealed"]["opening"].as_u64().unwrap();
+    assert!((2..=10).contains(&opening), "{opening} openings");
+    // A run that was cut off has neither a result nor a failure; the others have a model that is there.
+    let (code, out, err) = run(&["-w", ws, "--json", "models"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let runs = listed["runs"].as_array().unwrap();
+    assert!(runs.iter().all(|run| run["failure"].is_null()), "{listed}");
+    let models: Vec<&str> = runs.iter().filter_map(|run| run["chosen_file"].as_str()).collect();
+    assert!(models.len() >= 2 && models.len() as u64 <= 10, "{listed}");
+    assert!(models.iter().all(|model| Path::new(model).is_file()), "{models:?}");
+    let unseen = folder.path().join("unseen.mp4");
+    encode("testsrc2=size=160x120:rate=25", &["-t", "1", "-c:v", "libx264"], &unseen);
+    assert_eq!(run(&["-w", ws, "predict", unseen.to_str().unwrap()]).0, 0);
+}
+
 #[test]
 fn control_c_ends_within_two_seconds() {
     if !can_make_footage("control_c_ends_within_two_seconds") {
