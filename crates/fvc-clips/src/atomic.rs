@@ -1,45 +1,20 @@
 //! [`write_atomically`] and [`AtomicFile`]: a file that is there whole or not at all.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use fvc_media::write_fault::Write;
 
 /// Temporary files that this process has made.
 static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
-/// Files that this process has brought to their place.
-static WRITES: AtomicU64 = AtomicU64::new(0);
 
 /// How often a name for a temporary file is looked for: one is lost only to a leftover of a process
 /// with the same number, or to a sweep between its making and its lock.
 const ATTEMPTS: usize = 1000;
-
-/// The test hook: `FVC_FAULT_KILL_AT_WRITE=N` or `N:after` ends the process by SIGKILL at its N-th
-/// write, before or after the rename, as a power cut would. Not set, it costs one look at a number.
-fn fault() -> Option<(u64, bool)> {
-    static FAULT: OnceLock<Option<(u64, bool)>> = OnceLock::new();
-    *FAULT.get_or_init(|| {
-        let text = std::env::var("FVC_FAULT_KILL_AT_WRITE").ok()?;
-        let (number, after) = match text.strip_suffix(":after") {
-            Some(number) => (number, true),
-            None => (text.as_str(), false),
-        };
-        Some((number.parse().ok()?, after))
-    })
-}
-
-fn kill_if(number: u64, after: bool) {
-    if fault() == Some((number, after)) {
-        let killed =
-            process::Command::new("kill").arg("-9").arg(process::id().to_string()).status();
-        // SIGKILL leaves nothing to do here; without a `kill` program the test that set the hook
-        // sees a run that ends well, and fails.
-        drop(killed);
-    }
-}
 
 /// Writes `bytes` to a temporary file in the same folder, syncs it, renames it to `path` and syncs
 /// the folder: whoever reads `path` sees the old file or the new one, never a part.
@@ -95,11 +70,10 @@ impl AtomicFile {
     /// Syncs the file, gives it its name and syncs the folder.
     pub(crate) fn commit(mut self) -> io::Result<()> {
         self.file.sync_all()?;
-        let number = WRITES.fetch_add(1, Ordering::Relaxed) + 1;
-        kill_if(number, false);
+        let write = Write::synced();
         fs::rename(&self.temporary, &self.path)?;
         self.committed = true;
-        kill_if(number, true);
+        write.renamed();
         File::open(&self.folder)?.sync_all()
     }
 }

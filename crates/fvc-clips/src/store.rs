@@ -93,6 +93,7 @@ pub struct ClipEntry {
 #[derive(Clone, Debug)]
 pub struct ClipStore {
     root: PathBuf,
+    tag: String,
 }
 
 impl ClipStore {
@@ -114,7 +115,22 @@ impl ClipStore {
                 sweep(&folder.path(), EXTENSION);
             }
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), tag: String::new() })
+    }
+
+    /// The same store for clips that were made in one way (of one sampling, say): a clip of the same
+    /// source, variant and size that was made in another way keeps its file. The tag, of letters and
+    /// digits, becomes part of the names.
+    #[must_use]
+    pub fn with_tag(&self, tag: &str) -> Self {
+        let tag = tag.chars().filter(char::is_ascii_alphanumeric).collect();
+        Self { tag, ..self.clone() }
+    }
+
+    fn relative(&self, content_id: &ContentId, variant: u32, size: SizeSpec) -> String {
+        let id = content_id.to_hex();
+        let tag = if self.tag.is_empty() { String::new() } else { format!("-{}", self.tag) };
+        format!("{}/{id}-{variant}-{size}{tag}.{EXTENSION}", &id[..2])
     }
 
     /// Bytes that `clips` clips of `frames` frames take at most, taking frames for square.
@@ -150,7 +166,7 @@ impl ClipStore {
         variant: u32,
         size: SizeSpec,
     ) -> Result<ClipWriter, ClipStoreError> {
-        let relative = relative(content_id, variant, size);
+        let relative = self.relative(content_id, variant, size);
         Ok(ClipWriter {
             path: self.root.join(&relative),
             relative,
@@ -173,7 +189,7 @@ impl ClipStore {
         variant: u32,
         size: SizeSpec,
     ) -> Result<ClipReader, ClipStoreError> {
-        ClipReader::open(&self.root.join(relative(content_id, variant, size)))
+        ClipReader::open(&self.root.join(self.relative(content_id, variant, size)))
     }
 
     /// Checks a recorded clip: its length, its seal, and every frame against its hash.
@@ -205,11 +221,6 @@ impl ClipStore {
         }
         Ok(())
     }
-}
-
-fn relative(content_id: &ContentId, variant: u32, size: SizeSpec) -> String {
-    let id = content_id.to_hex();
-    format!("{}/{id}-{variant}-{size}.{EXTENSION}", &id[..2])
 }
 
 /// Takes the windows of one clip and writes each frame as it comes, under a temporary name; the clip

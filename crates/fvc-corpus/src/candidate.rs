@@ -61,6 +61,9 @@ pub struct Gathered {
     pub failures: Vec<Failure>,
     /// Files and rows in all.
     pub inputs: u64,
+    /// Names of groups that were declared together, for each path that any table names: also for
+    /// files that are missing, or that turn out not to decode.
+    pub ties: Vec<Vec<String>>,
     /// Files of other kinds beside the videos, which are not inputs.
     pub ignored: u64,
 }
@@ -99,6 +102,13 @@ pub fn gather(inputs: &[PathBuf]) -> Result<Gathered, CorpusError> {
             candidate.groups = declared.iter().cloned().collect();
         }
     }
+    gathered.ties = tables
+        .declared
+        .values()
+        .filter(|names| names.len() > 1)
+        .map(|names| names.iter().cloned().collect())
+        .collect();
+    gathered.ties.sort_unstable();
     // An index is used from other folders than the one it was made in.
     let paths = gathered.candidates.iter_mut().map(|candidate| &mut candidate.path);
     for path in paths.chain(gathered.failures.iter_mut().map(|failure| &mut failure.path)) {
@@ -109,6 +119,17 @@ pub fn gather(inputs: &[PathBuf]) -> Result<Gathered, CorpusError> {
     }
     gathered.inputs = (gathered.candidates.len() + gathered.failures.len()) as u64;
     Ok(gathered)
+}
+
+/// Whether there is something at an input that [`gather`] can read: a folder, or a table.
+///
+/// # Errors
+/// There is neither.
+pub fn check_input(input: &Path) -> Result<(), CorpusError> {
+    if !input.is_dir() {
+        find_table(input)?;
+    }
+    Ok(())
 }
 
 /// What is known of the folders below one input.
@@ -143,7 +164,9 @@ impl Walk {
         let mut entries = Vec::new();
         for entry in fs::read_dir(folder).map_err(io)? {
             let entry = entry.map_err(io)?;
-            if !entry.file_name().to_string_lossy().starts_with('.') {
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                gathered.ignored += 1;
+            } else {
                 entries.push(entry.path());
             }
         }
@@ -151,7 +174,16 @@ impl Walk {
         self.above.push(place);
         for path in entries {
             if path.is_dir() {
-                self.folder(&path, own, gathered)?;
+                // One closed folder costs one row, and what stands beside it goes on.
+                if let Err(error) = self.folder(&path, own, gathered) {
+                    let expected = "a folder that can be read".to_owned();
+                    gathered.failures.push(failure(
+                        path,
+                        "unreadable",
+                        expected,
+                        error.to_string(),
+                    ));
+                }
             } else {
                 file(path, own, gathered);
             }

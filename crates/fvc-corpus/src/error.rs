@@ -47,4 +47,14 @@ pub enum CorpusError {
         /// Failures.
         failed: u64,
     },
+    /// Decodes that no reason explains, or reasons without a decode.
+    #[error("Manifest of {command}: {decodes} decodes of sources, but {explained} with a reason")]
+    Decodes {
+        /// The command.
+        command: String,
+        /// Decodes of sources.
+        decodes: u64,
+        /// Decodes with a reason.
+        explained: u64,
+    },
 }

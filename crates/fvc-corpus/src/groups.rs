@@ -60,6 +60,14 @@ impl GroupTable {
     ///
     /// The same content id given several times is one source with all its declared groups.
     pub fn build(evidence: &[GroupEvidence]) -> Self {
+        Self::build_with_ties(evidence, &[])
+    }
+
+    /// As [`Self::build`], with groups that are further known to be one: each of `ties` holds names
+    /// that were declared together for something that is no source itself. A file that is gone or
+    /// does not decode still says that what it was a copy of and what was a copy of it belong
+    /// together.
+    pub fn build_with_ties(evidence: &[GroupEvidence], ties: &[Vec<String>]) -> Self {
         let mut position: HashMap<ContentId, usize> = HashMap::new();
         let mut members: Vec<ContentId> = Vec::new();
         for item in evidence {
@@ -68,11 +76,15 @@ impl GroupTable {
                 members.len() - 1
             });
         }
-        let mut sets = DisjointSets::new(members.len());
+        // Ties stand behind the sources: members of the components, and of no group.
+        let mut sets = DisjointSets::new(members.len() + ties.len());
         let mut first_of_name: HashMap<&str, usize> = HashMap::new();
-        for item in evidence {
-            let Some(&own) = position.get(&item.content_id) else { continue };
-            for name in &item.declared {
+        let named = evidence
+            .iter()
+            .filter_map(|item| Some((*position.get(&item.content_id)?, &item.declared)))
+            .chain(ties.iter().enumerate().map(|(at, names)| (members.len() + at, names)));
+        for (own, names) in named {
+            for name in names {
                 match first_of_name.get(name.as_str()) {
                     Some(&other) => sets.union(own, other),
                     None => {

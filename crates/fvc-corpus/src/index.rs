@@ -71,8 +71,13 @@ fn contents_hash(sources: &[Source]) -> Result<String, serde_json::Error> {
 impl Index {
     /// Joins candidates by content id: the same bytes are one source with all their declared
     /// groups. Further paths of the same bytes fail with `duplicate_content`; bytes with two labels
-    /// fail whole, with `label_conflict`, but still tie the groups that they stand in.
-    pub fn build(identified: Vec<(Candidate, ContentId, u64)>) -> (Self, Vec<Failure>) {
+    /// fail whole, with `label_conflict`, but still tie the groups that they stand in; `ties` are
+    /// those of everything that was gathered ([`crate::Gathered::ties`]), whether it became a
+    /// candidate or not.
+    pub fn build(
+        identified: Vec<(Candidate, ContentId, u64)>,
+        ties: &[Vec<String>],
+    ) -> (Self, Vec<Failure>) {
         let mut by_id: BTreeMap<ContentId, Vec<(Candidate, u64)>> = BTreeMap::new();
         for (candidate, content_id, bytes) in identified {
             by_id.entry(content_id).or_default().push((candidate, bytes));
@@ -84,7 +89,7 @@ impl Index {
                 declared: declared(members),
             })
             .collect();
-        let all_groups = GroupTable::build(&evidence);
+        let all_groups = GroupTable::build_with_ties(&evidence, ties);
         let mut failures = Vec::new();
         let mut sources = Vec::new();
         let mut kept = BTreeMap::new();

@@ -15,7 +15,9 @@ pub struct DecodeCounts {
     pub sources: u64,
     /// Decodes of bytes that this program encoded itself.
     pub own: u64,
-    /// Passes by reason.
+    /// Looks at a source without a decoder.
+    pub probes: u64,
+    /// Decodes of sources by why they were needed; they add up to all of them.
     pub reasons: BTreeMap<String, u64>,
 }
 
@@ -64,9 +66,9 @@ impl Manifest {
         *self.failed.entry(reason.to_owned()).or_insert(0) += 1;
     }
 
-    /// Decodes, and the reasons of the passes.
-    pub fn decodes(&mut self, sources: u64, own: u64, reasons: BTreeMap<String, u64>) {
-        self.decodes = DecodeCounts { sources, own, reasons };
+    /// Decodes, and why each was needed.
+    pub fn decodes(&mut self, decodes: DecodeCounts) {
+        self.decodes = decodes;
     }
 
     /// How many inputs gave their result.
@@ -90,6 +92,14 @@ impl Manifest {
     /// The counts do not add up.
     pub fn finish(&self) -> Result<(), CorpusError> {
         let failed = self.failed.values().sum();
+        let explained: u64 = self.decodes.reasons.values().sum();
+        if explained != self.decodes.sources {
+            return Err(CorpusError::Decodes {
+                command: self.command.clone(),
+                decodes: self.decodes.sources,
+                explained,
+            });
+        }
         if self.inputs == self.completed + failed {
             Ok(())
         } else {

@@ -91,12 +91,12 @@ fn work(request: &Request, out: &mut impl Write) -> Result<(), DecodeError> {
         }
     };
     let (index, facts) = (demuxed.index, demuxed.facts);
-    let rotation = facts.rotation;
+    let orientation = (facts.mirrored, facts.rotation);
     Message::Info(Box::new(Info { facts, index: index.clone(), sampling }))
         .write(out)
         .map_err(gone)?;
     let wanted = Wanted { positions: &positions, whole };
-    let mut end = decode(video, &index, rotation, &wanted, limits, &mut |picture| {
+    let mut end = decode(video, &index, orientation, &wanted, limits, &mut |picture| {
         Message::Picture(picture).write(out)
     })?;
     end.promised = demuxed.promised.unwrap_or(0);

@@ -409,6 +409,15 @@ pub(crate) fn rotate(
     }
 }
 
+/// Mirrors packed RGB from left to right.
+#[cfg(feature = "ffmpeg")]
+pub(crate) fn mirror(rgb: &mut [u8], width: usize) {
+    for line in rgb.chunks_exact_mut(width * 3) {
+        let (pixels, _) = line.as_chunks_mut::<3>();
+        pixels.reverse();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

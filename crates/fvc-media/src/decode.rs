@@ -47,6 +47,18 @@ struct Run<'a> {
     damage: Option<String>,
     /// Nothing after a change of size is looked at.
     ended: bool,
+    way: Way,
+}
+
+/// How the run gets to the wanted frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// From the start of the file: a wanted frame that does not come is not there.
+    FromTheStart,
+    /// By seeks: a wanted frame that does not come may come from the start.
+    Seeking,
+    /// A wanted frame did not come where a seek led to it.
+    Missed,
 }
 
 /// Decodes what is wanted from `source`, which stands at its start.
@@ -57,7 +69,7 @@ struct Run<'a> {
 pub(crate) fn decode<T: Read + Seek + Send + 'static>(
     mut reopen: impl FnMut() -> std::io::Result<T>,
     index: &FrameIndex,
-    rotation: u16,
+    (mirrored, rotation): (bool, u16),
     wanted: &Wanted<'_>,
     limits: &Limits,
     emit: &mut Emit<'_>,
@@ -76,16 +88,18 @@ pub(crate) fn decode<T: Read + Seek + Send + 'static>(
         wanted: wanted.positions,
         next_wanted: 0,
         trusted,
-        converter: PictureConverter::new(rotation),
+        converter: PictureConverter::new(mirrored, rotation),
         limits,
         size: None,
         decoded: 0,
         times: Vec::new(),
         damage: None,
         ended: false,
+        way: Way::FromTheStart,
     };
     let (mut opened, mut decoder) = start()?;
     if !wanted.whole && trusted {
+        run.way = Way::Seeking;
         if run.by_seeking(&mut opened, &mut decoder, emit)? {
             return Ok(run.end(false));
         }
@@ -93,7 +107,8 @@ pub(crate) fn decode<T: Read + Seek + Send + 'static>(
         (opened, decoder) = start()?;
         run.times.clear();
         run.damage = None;
-        run.ended = false;
+        run.decoded = 0;
+        (run.ended, run.way) = (false, Way::FromTheStart);
     }
     run.decode_onwards(&mut opened, &mut decoder, !wanted.whole, emit)?;
     Ok(run.end(wanted.whole))
@@ -207,7 +222,7 @@ impl Run<'_> {
                         Ok(packet) => packet,
                         Err(Error::Eof) => {
                             self.send(decoder, None, emit)?;
-                            return Ok(self.done());
+                            return Ok(self.done() && self.way != Way::Missed);
                         }
                         Err(_) => return Ok(false),
                     };
@@ -227,6 +242,9 @@ impl Run<'_> {
                         self.complain("a packet is cut or damaged".to_owned());
                     }
                     self.send(decoder, Some(&packet), emit)?;
+                    if self.way == Way::Missed {
+                        return Ok(false);
+                    }
                     reached = reached.max(packet.pts());
                     let Some(next) = self.target() else { return Ok(true) };
                     if self.done() {
@@ -343,6 +361,10 @@ impl Run<'_> {
             count
         };
         while self.wanted.get(self.next_wanted).is_some_and(|&next| next < position) {
+            if self.way != Way::FromTheStart {
+                (self.way, self.ended) = (Way::Missed, true);
+                return Ok(());
+            }
             // It will not come any more.
             self.next_wanted += 1;
         }

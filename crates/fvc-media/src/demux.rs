@@ -328,7 +328,7 @@ pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<
             format!("{duration:.1} seconds"),
         ));
     }
-    let rotation = rotation(&stream);
+    let (mirrored, rotation) = orientation(&stream);
     let encoder = stream
         .metadata()
         .get("encoder")
@@ -426,6 +426,7 @@ pub(crate) fn demux(opened: &mut Opened, bytes: u64, limits: &Limits) -> Result<
             width,
             height,
             rotation,
+            mirrored,
             sample_aspect_ratio: {
                 let (numerator, denominator) = raw.sample_aspect_ratio;
                 (numerator > 0 && denominator > 0)
@@ -485,9 +486,10 @@ fn positive(value: ffmpeg_next::Rational) -> Option<Rational> {
     (value.numerator() > 0 && value.denominator() > 0).then(|| rational(value))
 }
 
-/// Degrees to turn the picture clockwise, from the display matrix (ISO/IEC 14496-12, 8.3.2), to the
-/// next quarter turn.
-fn rotation(stream: &format::stream::Stream<'_>) -> u16 {
+/// How the picture is to be shown, from the display matrix (ISO/IEC 14496-12, 8.3.2): whether it is
+/// mirrored from left to right, and then by how many degrees it is turned clockwise, to the next
+/// quarter turn.
+fn orientation(stream: &format::stream::Stream<'_>) -> (bool, u16) {
     for side_data in stream.side_data() {
         if side_data.kind() != codec::packet::side_data::Type::DisplayMatrix {
             continue;
@@ -498,16 +500,19 @@ fn rotation(stream: &format::stream::Stream<'_>) -> u16 {
             .map(|cell| f64::from(i32::from_ne_bytes([cell[0], cell[1], cell[2], cell[3]])))
             .collect();
         if cells.len() < 9 {
-            return 0;
+            return (false, 0);
         }
         let (first, second) = (cells[0].hypot(cells[3]), cells[1].hypot(cells[4]));
         if first == 0.0 || second == 0.0 {
-            return 0;
+            return (false, 0);
         }
-        let degrees = (cells[1] / second).atan2(cells[0] / first).to_degrees();
-        return ((degrees / 90.0).round() as i32).rem_euclid(4) as u16 * 90;
+        // A matrix that turns inside out is a mirror and then a turn.
+        let mirrored = cells[0] * cells[4] - cells[1] * cells[3] < 0.0;
+        let sign = if mirrored { -1.0 } else { 1.0 };
+        let degrees = (sign * cells[1] / second).atan2(sign * cells[0] / first).to_degrees();
+        return (mirrored, ((degrees / 90.0).round() as i32).rem_euclid(4) as u16 * 90);
     }
-    0
+    (false, 0)
 }
 
 /// Presentation times of the shown frames, ascending.

@@ -22,6 +22,7 @@ pub use error::EncodeError;
 pub use settings::{ColorMatrix, ColorTags, EncodeSettings, PRESETS};
 
 use crate::Frame;
+use crate::write_fault::Write;
 use muxer::{Muxer, Target};
 
 /// The longest side that H.264 and x264 take.
@@ -133,8 +134,10 @@ impl Unfinished {
             let file = File::open(&self.temporary)?;
             file.sync_all()?;
             let bytes = file.metadata()?.len();
+            let write = Write::synced();
             fs::rename(&self.temporary, &self.path)?;
             self.finished = true;
+            write.renamed();
             File::open(&self.folder)?.sync_all()?;
             Ok(bytes)
         })();

@@ -26,6 +26,8 @@ pub struct Facts {
     pub height: u32,
     /// Degrees to turn the stored picture clockwise: 0, 90, 180 or 270.
     pub rotation: u16,
+    /// Whether the stored picture is mirrored from left to right before it is turned.
+    pub mirrored: bool,
     /// Shape of a pixel, width by height.
     pub sample_aspect_ratio: Option<Rational>,
     /// Average frame rate in frames a second.

@@ -41,6 +41,9 @@ mod reader;
 mod sampling;
 mod tone_map;
 
+#[doc(hidden)]
+pub mod write_fault;
+
 #[cfg(feature = "ffmpeg")]
 pub use cache::{CacheError, CacheStats, CachedFailure, FailedDuring, MediaCache, MediaRecord};
 #[cfg(feature = "ffmpeg")]

@@ -28,7 +28,7 @@ pub fn decode_own(bytes: &[u8], counters: &DecodeCounters) -> Result<Vec<Frame>,
     let end = decode(
         || Ok(Cursor::new(bytes.to_vec())),
         &demuxed.index,
-        demuxed.facts.rotation,
+        (demuxed.facts.mirrored, demuxed.facts.rotation),
         &Wanted { positions: &positions, whole: true },
         &limits,
         &mut |picture| {

@@ -7,13 +7,14 @@ use ffmpeg_next::util::color;
 use ffmpeg_next::{ffi, frame};
 
 use crate::Reason;
-use crate::convert::{Color, Layout, Matrix, Plane, YuvPicture, rotate, yuv_to_rgb};
+use crate::convert::{Color, Layout, Matrix, Plane, YuvPicture, mirror, rotate, yuv_to_rgb};
 use crate::protocol::Trouble;
 use crate::tone_map::{HdrTransfer, ToneMap};
 
 /// Converts frames of one stream; keeps the scaler for rare formats between frames.
 pub(crate) struct PictureConverter {
     rotation: u16,
+    mirrored: bool,
     scaler: Option<Scaler>,
 }
 
@@ -33,9 +34,10 @@ pub(crate) struct Upright {
 }
 
 impl PictureConverter {
-    /// For a stream whose pictures are to be turned clockwise by `rotation` degrees.
-    pub(crate) fn new(rotation: u16) -> Self {
-        Self { rotation, scaler: None }
+    /// For a stream whose pictures are to be mirrored from left to right, then turned clockwise by
+    /// `rotation` degrees.
+    pub(crate) fn new(mirrored: bool, rotation: u16) -> Self {
+        Self { rotation, mirrored, scaler: None }
     }
 
     pub(crate) fn convert(&mut self, frame: &frame::Video) -> Result<Upright, Trouble> {
@@ -44,10 +46,13 @@ impl PictureConverter {
             Some((layout, full)) => yuv(frame, layout, full),
             None => None,
         };
-        let rgb = match own {
+        let mut rgb = match own {
             Some(rgb) => rgb,
             None => self.by_swscale(frame)?,
         };
+        if self.mirrored {
+            mirror(&mut rgb, width as usize);
+        }
         let (rgb, width, height) = rotate(rgb, width as usize, height as usize, self.rotation);
         Ok(Upright { rgb, width: width as u32, height: height as u32 })
     }

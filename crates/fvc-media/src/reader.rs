@@ -102,6 +102,12 @@ impl Reader {
         self
     }
 
+    /// The same reader with counters of its own, at zero.
+    #[must_use]
+    pub fn counted_apart(&self) -> Self {
+        Self { counters: Arc::new(DecodeCounters::default()), ..self.clone() }
+    }
+
     /// How often this reader (and its clones) opened a decoder.
     pub fn counters(&self) -> Arc<DecodeCounters> {
         Arc::clone(&self.counters)
@@ -491,7 +497,7 @@ impl Reader {
     fn listen(
         &self,
         messages: &Receiver<std::io::Result<Message>>,
-        deadline: Option<Instant>,
+        mut deadline: Option<Instant>,
         sink: &mut dyn FnMut(Message) -> ControlFlow<()>,
     ) -> Heard {
         loop {
@@ -504,9 +510,12 @@ impl Reader {
             match messages.recv_timeout(TICK) {
                 Ok(Ok(Message::Trouble(trouble))) => return Heard::Trouble(trouble),
                 Ok(Ok(message)) => {
+                    let before = Instant::now();
                     if sink(message).is_break() {
                         return Heard::Cancelled;
                     }
+                    // What we do with a frame is our time and not the file's.
+                    deadline = deadline.and_then(|deadline| deadline.checked_add(before.elapsed()));
                 }
                 // A cut message is how a crash looks from here.
                 Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {

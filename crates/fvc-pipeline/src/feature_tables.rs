@@ -12,6 +12,7 @@ use fvc_media::{ContentId, Facts};
 use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{facts_columns, facts_values};
+use crate::lock::Lock;
 use crate::plan::{Stage, StageSelection, draws, feature_name};
 use crate::stages::Environment;
 use crate::{Config, Output, PipelineError, Unit, UnitState};
@@ -159,6 +160,8 @@ pub(crate) fn write_feature_tables(
             values: facts_values(&unit.facts),
         });
     }
+    // Table and note are two files: no other process writes or reads between them.
+    let _lock = Lock::exclusive(&environment.workspace.tables_lock(), &environment.cancel)?;
     if native {
         write_table(environment, FeatureTable::Native, &stage2)?;
     }
@@ -238,6 +241,7 @@ pub(crate) fn read_table(
     table: FeatureTable,
 ) -> Result<FeatureMatrix, PipelineError> {
     let (name, stage) = (table.name(), table.stage());
+    let _lock = Lock::shared(&environment.workspace.tables_lock(), &environment.cancel)?;
     let folder = environment.workspace.features();
     let note_path = folder.join(format!("{name}.json"));
     let path = folder.join(format!("{name}.parquet"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_augment::{AugmentError, Forgery, ForgeryKind};
-use fvc_corpus::{Failure, FailureTable, Manifest, write_atomically};
+use fvc_corpus::{DecodeCounts, Failure, FailureTable, Manifest, write_atomically};
 use fvc_media::{
     ColorTags, ContentId, EncodeSettings, Encoder, Frame, FrameSpan, Limits, MediaError,
     PartialPolicy, Rational, Reader, Reason,
@@ -117,8 +117,10 @@ pub fn forge(
         if options.cancel.load(Ordering::Relaxed) {
             return Err(PipelineError::Cancelled);
         }
-        match forge_clip(&reader, clip, options, &mut seen) {
+        let mut written = Written::default();
+        match forge_clip(&reader, clip, options, &mut seen, &mut written) {
             Ok(made) => {
+                written.keep();
                 manifest.completed();
                 files.extend(made);
             }
@@ -132,8 +134,12 @@ pub fn forge(
     }
     options.progress.end();
     let counters = reader.counters();
-    let reasons = BTreeMap::from([("cut windows".to_owned(), counters.sources())]);
-    manifest.decodes(counters.sources(), counters.own(), reasons);
+    manifest.decodes(DecodeCounts {
+        sources: counters.sources(),
+        own: counters.own(),
+        probes: counters.probes(),
+        reasons: BTreeMap::from([("cut windows".to_owned(), counters.sources())]),
+    });
     manifest.finish()?;
     if files.is_empty() {
         return Err(PipelineError::NothingUsable {
@@ -202,6 +208,31 @@ impl From<PipelineError> for ClipError {
     }
 }
 
+/// Files of a clip that is not finished: removed, unless it ends well. A clip that fails at a later
+/// window leaves no file behind that no table names.
+#[derive(Default)]
+struct Written(Vec<PathBuf>);
+
+impl Written {
+    fn file(&mut self, path: PathBuf) -> PathBuf {
+        self.0.push(path.clone());
+        path
+    }
+
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // One that was never made is not there; what is wrong with the clip was reported.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}
+
 /// A window of the clip in memory, with what was asked for.
 struct Cut {
     number: usize,
@@ -214,6 +245,7 @@ fn forge_clip(
     clip: &Path,
     options: &ForgeOptions<'_>,
     seen: &mut std::collections::BTreeSet<ContentId>,
+    written: &mut Written,
 ) -> Result<Vec<ForgedFile>, ClipError> {
     let media = |error: MediaError| {
         if error.reason == Reason::Cancelled {
@@ -289,6 +321,7 @@ fn forge_clip(
                     Some(&donor.frames),
                     rate,
                     options,
+                    written,
                 ) {
                     Ok(files) => made.extend(files),
                     Err(error) => {
@@ -307,6 +340,7 @@ fn forge_clip(
                         Some(&earlier.frames),
                         rate,
                         options,
+                        written,
                     ) {
                         Ok(files) => made.extend(files),
                         Err(error) => {
@@ -328,7 +362,7 @@ fn forge_clip(
     if let Some(only) = waiting.take()
         && spans.len() == 1
     {
-        made.extend(write_twins(clip, &probe.content_id, &only, None, rate, options)?);
+        made.extend(write_twins(clip, &probe.content_id, &only, None, rate, options, written)?);
     }
     if made.is_empty() {
         return Err(row("too_short", format!("{needed} frames that decode"), "fewer".to_owned()));
@@ -343,6 +377,7 @@ fn write_twins(
     donor: Option<&[Frame]>,
     rate: Rational,
     options: &ForgeOptions<'_>,
+    written: &mut Written,
 ) -> Result<Vec<ForgedFile>, ClipError> {
     let stem = clip.file_stem().map_or_else(String::new, |stem| {
         stem.to_string_lossy()
@@ -367,7 +402,7 @@ fn write_twins(
         FrameSpan { first: cut.span.first, last: cut.span.first + u64::from(options.frames) - 1 };
     let mut files = Vec::new();
     let authentic = format!("real/{name}.mp4");
-    encode(&options.out.join(&authentic), &cut.frames[..keep], rate, options.crf)
+    encode(&written.file(options.out.join(&authentic)), &cut.frames[..keep], rate, options.crf)
         .map_err(|found| row("encode_failed", found))?;
     files.push(ForgedFile {
         path: authentic,
@@ -409,7 +444,7 @@ fn write_twins(
         } else {
             format!("fake/{name}_t{twin}_{kind}.mp4")
         };
-        encode(&options.out.join(&path), &frames, rate, options.crf)
+        encode(&written.file(options.out.join(&path)), &frames, rate, options.crf)
             .map_err(|found| row("encode_failed", found))?;
         files.push(ForgedFile {
             path,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fvc_corpus::{Candidate, Failure, FailureTable, Index, Label, Manifest, gather};
+use fvc_corpus::{Candidate, DecodeCounts, Failure, FailureTable, Index, Label, Manifest, gather};
 use fvc_media::{ContentId, Reader, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -83,7 +83,7 @@ pub fn index(
             None => return Err(PipelineError::Cancelled),
         }
     }
-    let (index, refused) = Index::build(identified);
+    let (index, refused) = Index::build(identified, &gathered.ties);
     failures.extend(refused);
     for _ in index.sources() {
         manifest.completed();
@@ -92,7 +92,7 @@ pub fn index(
         manifest.failed(&failure.reason);
     }
     let counters = reader.counters();
-    manifest.decodes(counters.sources(), counters.own(), std::collections::BTreeMap::new());
+    manifest.decodes(DecodeCounts { probes: counters.probes(), ..DecodeCounts::default() });
 
     let folder = environment.workspace.index();
     manifest.finish()?;

@@ -38,6 +38,7 @@ mod facts_columns;
 mod feature_tables;
 mod forging;
 mod indexing;
+mod lock;
 mod pass;
 pub mod plan;
 mod prediction;
@@ -54,7 +55,9 @@ pub use feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX};
 pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
 pub use indexing::{IndexOutcome, index};
 pub use plan::{Stage, StageSelection};
-pub use prediction::{FilePrediction, LoadedModel, PredictOptions, ScoredFile, predict};
+pub use prediction::{
+    FilePrediction, KnownAs, LoadedModel, PredictOptions, Predictions, ScoredFile, predict,
+};
 pub use progress::{Progress, Silent};
 pub use stages::{Environment, StagesOutcome, run_stages};
 pub use training::{

@@ -15,7 +15,7 @@ use fvc_media::{
     Rational, ReadMode, Reader, Reason, Window,
 };
 
-use crate::plan::{Owed, Task};
+use crate::plan::{Owed, Task, Wanted};
 use crate::{Config, Output, Pass, PipelineError, Unit, Workspace};
 
 /// What every pass of a command shares.
@@ -198,6 +198,7 @@ fn make_sinks(
             Task::Clip => {
                 let writer = context
                     .store
+                    .with_tag(&file_tag(output))
                     .writer(&source.content_id, output.variant, context.config.size_spec())
                     .map_err(PipelineError::from)?;
                 sink.clip = Some(writer);
@@ -206,12 +207,22 @@ fn make_sinks(
                 let id = source.content_id.to_hex();
                 let kind =
                     sink.draw.as_ref().map_or_else(String::new, |draw| draw.kind.to_string());
-                let relative = format!("variants/{}/{id}-{}-{kind}.mp4", &id[..2], output.variant);
+                let relative = format!(
+                    "variants/{}/{id}-{}-{kind}-{}.mp4",
+                    &id[..2],
+                    output.variant,
+                    file_tag(output)
+                );
                 sink.file = Some(FileSink { relative, encoder: None });
             }
         }
     }
     Ok(sinks)
+}
+
+/// What tells the files of two settings apart: a hash of the output's whole name.
+fn file_tag(output: &Wanted) -> String {
+    blake3::hash(output.name.as_bytes()).to_hex()[..8].to_owned()
 }
 
 /// Gives one window to every sink of every variant.

@@ -1,5 +1,6 @@
 //! [`predict`]: a verdict on videos that nobody has labelled.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_clips::{SCALER_VERSION, SizeSpec, scale_frame};
-use fvc_corpus::Failure;
+use fvc_corpus::{DecodeCounts, Failure, Index, Manifest};
 use fvc_features::{Extractor, NATIVE, SCALED};
 use fvc_learn::{Assessment, Detector, Verdict};
 use fvc_media::{
@@ -73,11 +74,10 @@ impl LoadedModel {
 }
 
 fn chosen_in(folder: &Path) -> Result<PathBuf, PipelineError> {
-    let runs = crate::runs::list(
-        folder.parent().and_then(Path::parent).unwrap_or_else(|| Path::new(".")),
-    )?;
     let own = fs::canonicalize(folder)
         .map_err(|source| PipelineError::Io { path: folder.to_owned(), source })?;
+    let runs =
+        crate::runs::list(own.parent().and_then(Path::parent).unwrap_or_else(|| Path::new("/")))?;
     runs.into_iter()
         .filter(|run| fs::canonicalize(&run.path).is_ok_and(|path| path == own))
         .find_map(|run| run.chosen_file)
@@ -93,15 +93,28 @@ fn chosen_in(folder: &Path) -> Result<PathBuf, PipelineError> {
 pub enum FilePrediction {
     /// It was scored.
     Scored(Box<ScoredFile>),
-    /// The model has learnt from this very footage: its score would say nothing.
+    /// The model has learnt from this footage: its score would say nothing.
     InTrainingCorpus {
         /// The file.
         path: PathBuf,
         /// Its content id.
         content_id: ContentId,
+        /// What the model has learnt from.
+        known_as: KnownAs,
     },
     /// It could not be read.
     Failed(Failure),
+}
+
+/// How footage is known to a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KnownAs {
+    /// The model was fitted on these very bytes.
+    TheSameBytes,
+    /// The workspace's index counts these bytes to a group that the model was fitted on: another
+    /// copy, window or twin of the same footage.
+    TheSameGroup,
 }
 
 /// A score with what is needed to judge it.
@@ -126,12 +139,25 @@ impl ScoredFile {
     }
 }
 
+/// What predicting gave.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// One for each file, in a fixed order; then folders that could not be read.
+    pub files: Vec<FilePrediction>,
+    /// Every file is in it, as a result (scored, or named as known) or as a failure.
+    pub manifest: Manifest,
+}
+
 /// What predicting needs beside the model.
 pub struct PredictOptions<'a> {
+    /// Hash of the configuration, for the manifest.
+    pub config_hash: String,
     /// What a file may cost.
     pub limits: Limits,
     /// What becomes of a damaged file.
     pub partial: PartialPolicy,
+    /// The index of the corpus, when there is one: it knows further files of the model's groups.
+    pub index: Option<Index>,
     /// A media cache to use, when there is one.
     pub cache: Option<Arc<MediaCache>>,
     /// Files at once; 0: one for each processor.
@@ -152,11 +178,13 @@ pub fn predict(
     model: &LoadedModel,
     inputs: &[PathBuf],
     options: &PredictOptions<'_>,
-) -> Result<Vec<FilePrediction>, PipelineError> {
+) -> Result<Predictions, PipelineError> {
+    let mut manifest = Manifest::begin("predict", &options.config_hash);
     let mut files = Vec::new();
+    let mut closed = Vec::new();
     for input in inputs {
         if input.is_dir() {
-            files_below(input, &mut files)?;
+            files_below(input, &mut files, &mut closed);
         } else {
             files.push(input.clone());
         }
@@ -179,7 +207,7 @@ pub fn predict(
                 if options.cancel.load(Ordering::Relaxed) {
                     return None;
                 }
-                let found = predict_file(model, &reader, path);
+                let found = predict_file(model, &reader, options.index.as_ref(), path);
                 options.progress.advance(1);
                 Some(found)
             })
@@ -187,41 +215,87 @@ pub fn predict(
     });
     options.progress.end();
     let found: Option<Vec<FilePrediction>> = found.into_iter().collect();
-    match found {
-        Some(found) if !options.cancel.load(Ordering::Relaxed) => Ok(found),
-        _ => Err(PipelineError::Cancelled),
-    }
-}
-
-/// All regular files below a folder, by name; hidden ones and links to folders are left alone.
-fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), PipelineError> {
-    let io = |source| PipelineError::Io { path: folder.to_owned(), source };
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            entries.push((entry.path(), entry.file_type().map_err(io)?));
+    let Some(mut files) = found.filter(|_| !options.cancel.load(Ordering::Relaxed)) else {
+        return Err(PipelineError::Cancelled);
+    };
+    files.extend(closed.into_iter().map(FilePrediction::Failed));
+    manifest.inputs(files.len() as u64);
+    for file in &files {
+        match file {
+            FilePrediction::Failed(failure) => manifest.failed(&failure.reason),
+            FilePrediction::Scored(_) | FilePrediction::InTrainingCorpus { .. } => {
+                manifest.completed();
+            }
         }
     }
+    let counters = reader.counters();
+    manifest.decodes(DecodeCounts {
+        sources: counters.sources(),
+        own: counters.own(),
+        probes: counters.probes(),
+        reasons: BTreeMap::from([("a verdict".to_owned(), counters.sources())]),
+    });
+    manifest.finish()?;
+    Ok(Predictions { files, manifest })
+}
+
+/// All regular files below a folder, by name; hidden ones and links to folders are left alone. A
+/// folder that cannot be read is a failure of its own.
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>, closed: &mut Vec<Failure>) {
+    let entries = fs::read_dir(folder).and_then(|entries| {
+        entries
+            .map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    let mut entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => {
+            closed.push(Failure {
+                path: folder.to_owned(),
+                content_id: None,
+                stage: "predict".to_owned(),
+                reason: Reason::Unreadable.code().to_owned(),
+                expected: "a folder that can be read".to_owned(),
+                found: error.to_string(),
+            });
+            return;
+        }
+    };
+    let hidden = |path: &Path| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    };
+    entries.retain(|(path, _)| !hidden(path));
     entries.sort_by(|left, right| left.0.cmp(&right.0));
     for (path, kind) in entries {
         if kind.is_dir() {
-            files_below(&path, files)?;
+            files_below(&path, files, closed);
         } else if kind.is_file() || (kind.is_symlink() && path.is_file()) {
             files.push(path);
         }
     }
-    Ok(())
 }
 
-fn predict_file(model: &LoadedModel, reader: &Reader, path: &Path) -> FilePrediction {
+fn predict_file(
+    model: &LoadedModel,
+    reader: &Reader,
+    index: Option<&Index>,
+    path: &Path,
+) -> FilePrediction {
     let identity = match reader.identify(path) {
         Ok(identity) => identity,
         Err(error) => return FilePrediction::Failed(media_failure(&error, None, "predict")),
     };
     let content_id = identity.content_id;
-    if model.detector.scope().contains(&content_id) {
-        return FilePrediction::InTrainingCorpus { path: path.to_owned(), content_id };
+    let known_as = if model.detector.scope().contains(&content_id) {
+        Some(KnownAs::TheSameBytes)
+    } else {
+        let group = index.and_then(|index| index.groups().group(&content_id));
+        group
+            .is_some_and(|group| model.detector.scope().groups().any(|own| own == group))
+            .then_some(KnownAs::TheSameGroup)
+    };
+    if let Some(known_as) = known_as {
+        return FilePrediction::InTrainingCorpus { path: path.to_owned(), content_id, known_as };
     }
     let recipe = &model.recipe.recipe;
     let size = SizeSpec::max_side(recipe.size);

@@ -1,16 +1,17 @@
 //! [`run_stages`]: stages 1 to 4 over a whole index, one pass a source.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_clips::ClipStore;
-use fvc_corpus::{Failure, FailureTable, Index, Manifest, Source};
-use fvc_media::{MediaCache, Reader};
+use fvc_corpus::{DecodeCounts, Failure, FailureTable, Index, Manifest, Source, write_atomically};
+use fvc_media::{ContentId, MediaCache, Reader};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use serde::Serialize;
 
 use crate::feature_tables::write_feature_tables;
+use crate::lock::Lock;
 use crate::pass::{PassContext, PassError, acceptable, run_pass};
 use crate::plan::{Stage, StageSelection, draws, owed, wanted};
 use crate::{Config, PipelineError, Progress, Unit, UnitState, Workspace};
@@ -67,11 +68,15 @@ pub struct StagesOutcome {
     pub folder: std::path::PathBuf,
 }
 
-/// What became of one source.
-enum Fate {
-    /// All is there; the reason of the pass it took, if it took one.
-    Complete(Option<String>),
-    Failed(Box<Failure>),
+/// What became of one source, and what it cost.
+struct Fate {
+    result: Result<(), Box<Failure>>,
+    /// Why it was to be decoded, when something was owed.
+    reason: Option<String>,
+    /// Decodes of it (none where a failure was known from before), of our own encodes, and probes.
+    sources: u64,
+    own: u64,
+    probes: u64,
 }
 
 /// Runs the selected stages of 1 to 4 over every source of the index: plans what each owes, pays it
@@ -138,31 +143,33 @@ pub fn run_stages(
     environment.stop_if_cancelled()?;
 
     let mut failures = Vec::new();
-    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-    for fate in fates {
-        match fate {
-            Some(Fate::Complete(reason)) => {
-                manifest.completed();
-                if let Some(reason) = reason {
-                    *reasons.entry(reason).or_insert(0) += 1;
-                }
-            }
-            Some(Fate::Failed(failure)) => {
+    let mut decodes = DecodeCounts::default();
+    // A source without a fate was neither finished nor stopped: the counts will not add up.
+    for fate in fates.into_iter().flatten() {
+        match fate.result {
+            Ok(()) => manifest.completed(),
+            Err(failure) => {
                 manifest.failed(&failure.reason);
                 failures.push(*failure);
             }
-            // Neither stopped nor failed, and still nothing: the count below will not add up.
-            None => {}
+        }
+        decodes.sources += fate.sources;
+        decodes.own += fate.own;
+        decodes.probes += fate.probes;
+        if let Some(reason) = fate.reason.filter(|_| fate.sources > 0) {
+            *decodes.reasons.entry(reason).or_insert(0) += fate.sources;
         }
     }
     manifest.inputs(index.sources().len() as u64);
-    let counters = reader.counters();
-    manifest.decodes(counters.sources(), counters.own(), reasons);
+    manifest.decodes(decodes);
 
     let failed: std::collections::BTreeSet<_> =
         failures.iter().filter_map(|failure| failure.content_id).collect();
     let usable: Vec<&Source> =
         index.sources().iter().filter(|source| !failed.contains(&source.content_id)).collect();
+    if stages.has(Stage::Augment) {
+        write_draws(environment, &usable)?;
+    }
     write_feature_tables(environment, stages, &usable)?;
 
     let folder = workspace.stage(&command);
@@ -181,23 +188,34 @@ pub fn run_stages(
 }
 
 /// Brings one source to where all that is wanted of it is there.
+///
+/// One process at a time: what another adds to the record meanwhile would be lost when this one
+/// writes it.
 fn complete_source(
     context: &PassContext<'_>,
     stages: &StageSelection,
     source: &Source,
 ) -> Result<Fate, PipelineError> {
-    let path = context.workspace.unit(&source.content_id);
-    let state = Unit::load(&path, &source.content_id)?;
+    let reader = context.reader.counted_apart();
+    let context = &PassContext { reader: &reader, ..*context };
+    let fate = |result, reason| {
+        let counters = reader.counters();
+        let (sources, own, probes) = (counters.sources(), counters.own(), counters.probes());
+        Ok(Fate { result, reason, sources, own, probes })
+    };
     let wanted = wanted(context.config, stages, &source.content_id)?;
     let own_draws = draws(context.config, &source.content_id)?;
+    let path = context.workspace.unit(&source.content_id);
+    let _lock = Lock::exclusive(&context.workspace.unit_lock(&source.content_id), context.cancel)?;
+    let state = Unit::load(&path, &source.content_id)?;
     if let UnitState::Whole(unit) = &state
         && let Err(failure) = acceptable(context.config, source, &unit.verdict)
     {
-        return Ok(Fate::Failed(failure));
+        return fate(Err(failure), None);
     }
     let owed = owed(wanted, &state, context.workspace, context.store);
     if owed.outputs.is_empty() {
-        return Ok(Fate::Complete(None));
+        return fate(Ok(()), None);
     }
     let reason = owed.reason.clone();
     let unit = match state {
@@ -207,11 +225,36 @@ fn complete_source(
     match run_pass(context, source, &own_draws, owed, unit) {
         Ok(unit) => {
             unit.save(&path)?;
-            Ok(Fate::Complete(Some(reason)))
+            fate(Ok(()), Some(reason))
         }
-        Err(PassError::Source(failure)) => Ok(Fate::Failed(failure)),
+        Err(PassError::Source(failure)) => fate(Err(failure), Some(reason)),
         Err(PassError::Pipeline(error)) => Err(error),
     }
+}
+
+/// One drawn variant, as a line of `variants/draws.jsonl`.
+#[derive(Serialize)]
+struct DrawRecord<'a> {
+    content_id: ContentId,
+    #[serde(flatten)]
+    draw: &'a fvc_augment::Draw,
+}
+
+/// Writes the one draw of every variant: its kind and parameters, from which it is made again bit for
+/// bit, whether or not it was ever written as a file.
+fn write_draws(environment: &Environment<'_>, sources: &[&Source]) -> Result<(), PipelineError> {
+    let mut lines = Vec::new();
+    for source in sources {
+        for draw in &draws(environment.config, &source.content_id)? {
+            let record = DrawRecord { content_id: source.content_id, draw };
+            serde_json::to_writer(&mut lines, &record)
+                .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+            lines.push(b'\n');
+        }
+    }
+    let path = environment.workspace.variants().join("draws.jsonl");
+    write_atomically(&path, &lines)
+        .map_err(|source| PipelineError::Io { path: path.clone(), source })
 }
 
 /// Whether the disk has room for the clips that are still to be made.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fvc_corpus::{
-    Examples, FeatureMatrix, GroupTable, Index, Label, Ledger, RunFolder, Split, read_split_table,
-    write_predictions,
+    Examples, Failure, FailureTable, FeatureMatrix, GroupTable, Index, Label, Ledger, Manifest,
+    RunFolder, Split, read_split_table, write_predictions,
 };
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
@@ -58,6 +58,15 @@ pub struct TrainOutcome {
     pub sources: SourceCounts,
     /// Things that a reader of the numbers must know.
     pub notes: Vec<String>,
+    /// Sources of the index that took no part, and why.
+    pub failures: Vec<Failure>,
+}
+
+/// What is known of a run before anything is fitted.
+struct Told {
+    sources: SourceCounts,
+    notes: Vec<String>,
+    failures: Vec<Failure>,
 }
 
 /// How many sources stand where.
@@ -190,7 +199,9 @@ pub fn train(
         "run.json",
         &json(&record)?,
     )?;
-    match fit_all(environment, &folder, &split, &examples, sources, notes, &record) {
+    let failures = take_stock(&folder, config, &index, &split, &examples)?;
+    let told = Told { sources, notes, failures };
+    match fit_all(environment, &folder, &split, &examples, told, &record) {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
             // The run's own failure is what the user must see, also when it cannot be recorded.
@@ -200,6 +211,43 @@ pub fn train(
             Err(error)
         }
     }
+}
+
+/// Writes the run's manifest and failure table: every source of the index takes part in the run, or
+/// does not and stands there with the reason.
+fn take_stock(
+    folder: &RunFolder,
+    config: &Config,
+    index: &Index,
+    split: &Split,
+    examples: &Examples,
+) -> Result<Vec<Failure>, PipelineError> {
+    let mut manifest = Manifest::begin("train", &config.hash()?);
+    let with_features = examples.content_ids();
+    let mut failures = Vec::new();
+    for source in index.sources() {
+        let (reason, expected, found) = if !with_features.contains(&source.content_id) {
+            ("no_features", "a row in the feature tables", "none (see the stages' failures)")
+        } else if split.part(&source.content_id).is_none() {
+            ("outside_split", "a part in the split", "none: it came after the split was made")
+        } else {
+            manifest.completed();
+            continue;
+        };
+        manifest.failed(reason);
+        failures.push(Failure {
+            path: source.path.clone(),
+            content_id: Some(source.content_id),
+            stage: "train".to_owned(),
+            reason: reason.to_owned(),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        });
+    }
+    manifest.inputs(index.sources().len() as u64);
+    FailureTable::from(failures.clone()).save(folder.path())?;
+    manifest.save(&folder.path().join("manifest.json"))?;
+    Ok(failures)
 }
 
 #[derive(Serialize)]
@@ -254,10 +302,10 @@ fn fit_all(
     folder: &RunFolder,
     split: &Split,
     examples: &Examples,
-    sources: SourceCounts,
-    mut notes: Vec<String>,
+    told: Told,
     record: &RunRecord,
 ) -> Result<TrainOutcome, PipelineError> {
+    let Told { sources, mut notes, failures } = told;
     let config = environment.config;
     let roles = roles(config);
     let recipe = serde_json::to_value(ModelRecipe {
@@ -341,6 +389,7 @@ fn fit_all(
         split_hash: split.hash().to_owned(),
         sources,
         notes,
+        failures,
         models,
     };
     folder.write("result.json", &json(&outcome)?)?;

@@ -27,8 +27,9 @@ struct Mark {
 /// index/                    sources, groups, failures, manifest
 /// units/<2 hex>/<id>.json   what has been computed of each source, with hashes
 /// clips/                    clip store: scaled frames
-/// variants/                 variants as MP4, with --materialise
+/// variants/                 draws.jsonl: every variant's kind and parameters; MP4s with --materialise
 /// features/                 stage2.parquet, stage4.parquet, facts.parquet with their recipe
+/// locks/                    empty files that processes at work hold locks on
 /// stages/<stage>/           failures and manifest of the last run of each stage
 /// splits/                   splits; a split never changes once made
 /// runs/<experiment>/run_…/  runs of stage 5
@@ -123,6 +124,17 @@ impl Workspace {
     pub fn unit(&self, content_id: &ContentId) -> PathBuf {
         let name = content_id.to_hex();
         self.root.join("units").join(&name[..2]).join(format!("{name}.json"))
+    }
+
+    /// Held by whoever works on that record.
+    pub fn unit_lock(&self, content_id: &ContentId) -> PathBuf {
+        let name = content_id.to_hex();
+        self.root.join("locks").join(&name[..2]).join(name)
+    }
+
+    /// Held by whoever writes or reads the feature tables.
+    pub fn tables_lock(&self) -> PathBuf {
+        self.root.join("locks").join("tables")
     }
 
     /// The clip store.

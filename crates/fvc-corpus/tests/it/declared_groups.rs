@@ -192,3 +192,23 @@ fn bytes_with_two_labels_still_tie() {
     assert!(failures.iter().all(|row| row.reason == "label_conflict"), "{failures:?}");
     assert_eq!(failures.len(), 2);
 }
+
+/// A file that is gone still says that its cascade and its group of copies are one. Their members once
+/// came to stand on both sides of a split.
+#[test]
+fn a_missing_file_still_ties_what_it_was_tied_to() {
+    let folder = tempfile::tempdir().unwrap();
+    tree(folder.path(), &["a.mp4", "b.mp4", "c.mp4"]);
+    let table = folder.path().join("table.csv");
+    std::fs::write(
+        &table,
+        "path,label,dup_group,cascade_id\na.mp4,real,5,\nb.mp4,fake,,12\nc.mp4,fake,,13\n\
+         gone.mp4,fake,5,12\n",
+    )
+    .unwrap();
+    let gathered = gather(&[table]).unwrap();
+    assert_eq!(gathered.failures.len(), 1);
+    let (index, _) = indexed(gathered);
+    assert_eq!(ties(&index), [["a.mp4", "b.mp4"]]);
+    assert_eq!(index.groups().group_count(), 2);
+}

@@ -96,7 +96,7 @@ fn the_nearest_folder_that_spells_a_label_in_words_counts_at_any_depth() {
         ],
     );
     expect(folder, "in/real", &[("in/real/a.mp4", "real")]);
-    assert_eq!(gather(&[folder.join("in")]).unwrap().ignored, 1);
+    assert_eq!(gather(&[folder.join("in")]).unwrap().ignored, 3);
 }
 
 /// `real/1/clip.mp4` was learnt as fake: a corpus whose clips lie in numbered folders had `0` and

@@ -37,7 +37,12 @@ fn a_manifest_that_does_not_add_up_is_never_written() {
     );
     assert!(names(folder.path()).is_empty());
     manifest.failed("empty");
-    manifest.decodes(3, 1, BTreeMap::from([("first pass".to_owned(), 3)]));
+    manifest.decodes(DecodeCounts {
+        sources: 3,
+        own: 1,
+        probes: 0,
+        reasons: BTreeMap::from([("first pass".to_owned(), 3)]),
+    });
     manifest.save(&path).unwrap();
     let written: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     for (key, expected) in [
@@ -53,7 +58,7 @@ fn a_manifest_that_does_not_add_up_is_never_written() {
     assert_eq!(read, manifest);
     assert_eq!(read.failures()["empty"] + read.completed_count(), 4);
     let reasons = BTreeMap::from([("first pass".to_owned(), 3)]);
-    assert_eq!(*read.decode_counts(), DecodeCounts { sources: 3, own: 1, reasons });
+    assert_eq!(*read.decode_counts(), DecodeCounts { sources: 3, own: 1, probes: 0, reasons });
     // One too many, and what was written stays.
     let before = fs::read(&path).unwrap();
     manifest.completed();

@@ -29,7 +29,7 @@ pub(crate) fn indexed(gathered: Gathered) -> (Index, Vec<Failure>) {
             (candidate, ContentId::of_bytes(&bytes), bytes.len() as u64)
         })
         .collect();
-    Index::build(identified)
+    Index::build(identified, &gathered.ties)
 }
 
 /// The files of every group of an index that has more than one, by file name and in order.

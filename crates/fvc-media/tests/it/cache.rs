@@ -30,6 +30,7 @@ fn facts() -> Facts {
         width: 640,
         height: 360,
         rotation: 90,
+        mirrored: false,
         sample_aspect_ratio: Some(Rational::new(1, 1)),
         frame_rate: Some(Rational::new(30_000, 1_001)),
         nominal_frame_rate: None,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fvc_pipeline::{Config, Environment, Workspace};
+use fvc_pipeline::{Config, Environment, PipelineError, Workspace};
 use serde_json::json;
 
 use super::{CommandError, Context};
@@ -14,6 +14,10 @@ pub(super) fn run(
     config: &Config,
     inputs: &[PathBuf],
 ) -> Result<Ending, CommandError> {
+    // A typing error makes no workspace.
+    for input in inputs {
+        fvc_corpus::check_input(input).map_err(PipelineError::from)?;
+    }
     let workspace = Workspace::open_or_create(&context.shared.workspace)?;
     let environment = Environment {
         config,

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fvc_corpus::{Failure, FailureTable, Index};
 use fvc_media::MediaCache;
 use fvc_pipeline::{
-    Config, FilePrediction, LoadedModel, PipelineError, PredictOptions, ScoredFile, Workspace,
-    newest_model, predict,
+    Config, FilePrediction, KnownAs, LoadedModel, PipelineError, PredictOptions, Predictions,
+    ScoredFile, Workspace, newest_model, predict,
 };
 
 use super::{CommandError, Context};
@@ -46,7 +47,16 @@ pub(super) fn run(
         }
         None => None,
     };
+    // The index knows further copies, windows and twins of what the model has learnt from.
+    let index = match &workspace {
+        Some(workspace) if workspace.index().join("sources.json").exists() => {
+            Some(Index::load(&workspace.index()).map_err(PipelineError::from)?)
+        }
+        _ => None,
+    };
     let options = PredictOptions {
+        config_hash: config.hash()?,
+        index,
         limits: config.limits.clone(),
         partial: config.reading.partial,
         cache,
@@ -54,8 +64,25 @@ pub(super) fn run(
         cancel: context.cancel.clone(),
         progress: context.progress,
     };
-    let found = predict(&model, inputs, &options)?;
-    let failed = found.iter().any(|file| matches!(file, FilePrediction::Failed(_)));
+    let Predictions { files: found, manifest } = predict(&model, inputs, &options)?;
+    let failures: Vec<Failure> = found
+        .iter()
+        .filter_map(|file| match file {
+            FilePrediction::Failed(failure) => Some(failure.clone()),
+            FilePrediction::Scored(_) | FilePrediction::InTrainingCorpus { .. } => None,
+        })
+        .collect();
+    let failed = !failures.is_empty();
+    if let Some(workspace) = &workspace {
+        let folder = workspace.stage("predict");
+        let saved = FailureTable::from(failures)
+            .save(&folder)
+            .and_then(|()| manifest.save(&folder.join("manifest.json")));
+        if let Err(error) = saved {
+            // A verdict is not lost because a record of it could not be kept.
+            context.progress.note(&format!("no record of this prediction was kept: {error}"));
+        }
+    }
     if context.shared.json {
         for file in &found {
             display::print_json(file)?;
@@ -82,11 +109,17 @@ fn overview(found: &[FilePrediction]) -> String {
                 format!("{:.3}", scored.assessment.probability),
                 format!("{} ({} frames)", scored.checked, scored.frames),
             ],
-            FilePrediction::InTrainingCorpus { path, .. } => vec![
+            FilePrediction::InTrainingCorpus { path, known_as, .. } => vec![
                 path.display().to_string(),
                 "not scored".to_owned(),
                 "-".to_owned(),
-                "the model was trained on this very file".to_owned(),
+                match known_as {
+                    KnownAs::TheSameBytes => "the model was trained on this very file",
+                    KnownAs::TheSameGroup => {
+                        "the model was trained on other copies of this footage"
+                    }
+                }
+                .to_owned(),
             ],
             FilePrediction::Failed(failure) => vec![
                 failure.path.display().to_string(),

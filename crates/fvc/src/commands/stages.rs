@@ -50,6 +50,9 @@ pub(super) fn run(
     }
     if stages.has(Stage::Train) {
         let outcome = fvc_pipeline::train(&environment, options)?;
+        if !outcome.failures.is_empty() {
+            ending = Ending::Partial;
+        }
         if context.shared.json {
             made.insert("train".to_owned(), json!(outcome));
         } else {

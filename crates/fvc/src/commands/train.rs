@@ -27,6 +27,13 @@ pub(super) fn render(outcome: &TrainOutcome) -> String {
         sources.sealed[1],
         sources.sealed_groups
     )];
+    if !outcome.failures.is_empty() {
+        lines.push(format!(
+            "{} sources of the index took no part ({})",
+            outcome.failures.len(),
+            outcome.run.join("failures.csv").display()
+        ));
+    }
     lines.extend(outcome.notes.iter().map(|note| format!("Note: {note}")));
     lines.push(String::new());
     lines.push(
@@ -99,8 +106,10 @@ fn margins(name: &str, validated: &CrossValidation) -> Vec<String> {
     }
     let auc = validated.by_source.estimate(Metric::RocAucWithinFolds);
     let gain = validated.margins.iter().find(|margin| margin.metric == Metric::RocAucWithinFolds);
-    if auc.and_then(|auc| auc.interval).is_some_and(|found| found.low <= 0.5) {
+    if auc.and_then(|auc| auc.interval).is_some_and(|found| found.low <= 0.5 && found.high >= 0.5) {
         lines.push("  At chance: the interval of its ROC-AUC holds 0.5.".to_owned());
+    } else if auc.and_then(|auc| auc.interval).is_some_and(|found| found.high < 0.5) {
+        lines.push("  Worse than chance: the interval of its ROC-AUC is below 0.5.".to_owned());
     } else if gain.and_then(|gain| gain.interval).is_some_and(|found| found.low <= 0.0) {
         lines.push("  Not shown to be better than that baseline: the interval holds 0.".to_owned());
     }

@@ -152,6 +152,61 @@ fn materialised_variants_are_videos_of_as_many_frames() {
     assert_eq!(files_below(&corpus.path("workspace/variants"), "mp4").len(), 36);
 }
 
+/// Stage 1 without files still records every draw.
+#[test]
+fn draws_are_recorded_with_kind_and_parameters() {
+    if !can_make_footage("draws_are_recorded_with_kind_and_parameters") {
+        return;
+    }
+    let corpus = Corpus::new();
+    assert_eq!(corpus.decodes(&["augment", "--variants", "3"]).0, 0);
+    let lines = std::fs::read_to_string(corpus.path("workspace/variants/draws.jsonl")).unwrap();
+    let draws: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(draws.len(), 18);
+    for draw in draws {
+        assert!(draw["content_id"].is_string() && draw["kind"].is_string(), "{draw}");
+        assert!(draw["parameters"].is_object() && draw["seed"].is_u64(), "{draw}");
+    }
+}
+
+/// Two programs in one workspace once lost each other's outputs: each wrote the record it had read.
+#[test]
+fn stages_run_at_once_lose_nothing_of_each_other() {
+    if !can_make_footage("stages_run_at_once_lose_nothing_of_each_other") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let start = |stage: &str| {
+        fvc()
+            .args(["-w", &corpus.workspace, stage, "--variants", "1", "--size", "48"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let stages: Vec<_> = ["features", "scale", "scaled-features"].map(start).into();
+    for mut process in stages {
+        assert!(process.wait().unwrap().success());
+    }
+    let run = ["run", "--stages", "1-4", "--variants", "1", "--size", "48"];
+    assert_eq!(corpus.decodes(&run).0, 0, "everything was there");
+}
+
+/// Clips and files of two samplings were once one file, made again at each change of mind.
+#[test]
+fn outputs_of_two_settings_stand_beside_each_other() {
+    if !can_make_footage("outputs_of_two_settings_stand_beside_each_other") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let config = corpus.path("other.toml");
+    std::fs::write(&config, "[sampling]\nwindows = 2\nframes = 8\n").unwrap();
+    let stages = ["run", "--stages", "1-4", "--variants", "1", "--size", "48", "--materialise"];
+    let other = [&["--config", config.to_str().unwrap()][..], &stages[..]].concat();
+    for (arguments, expected) in [(&stages[..], 6), (&other, 6), (&stages, 0), (&other, 0)] {
+        assert_eq!(corpus.decodes(arguments).0, expected);
+    }
+}
+
 /// A unit is complete by its hash, not by a file's existence.
 #[test]
 fn a_damaged_output_is_made_again() {
@@ -296,5 +351,9 @@ fn what_people_read_first() {
     insta::assert_snapshot!(run(&["-w", "nowhere", "models"]).1);
     insta::assert_snapshot!(run(&["forge", "--list"]).1);
     insta::assert_snapshot!(run(&["-w", "nowhere", "predict", "clip.mp4"]).2);
-    insta::assert_snapshot!(run(&["index", "nowhere"]).2);
+    // A typing error makes no workspace.
+    let folder = tempfile::tempdir().unwrap();
+    let ws = folder.path().join("ws");
+    insta::assert_snapshot!(run(&["-w", ws.to_str().unwrap(), "index", "nowhere"]).2);
+    assert!(!ws.exists());
 }

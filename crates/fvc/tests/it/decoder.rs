@@ -25,6 +25,13 @@ fn windows(reader: &Reader, path: &Path, mode: ReadMode) -> Vec<Window> {
     windows
 }
 
+/// How far two pictures are from each other on average, in levels.
+fn far(own: &[u8], other: &[u8]) -> f64 {
+    assert_eq!(own.len(), other.len());
+    let off: u64 = own.iter().zip(other).map(|(&a, &b)| u64::from(a.abs_diff(b))).sum();
+    off as f64 / own.len() as f64
+}
+
 /// All frames of a file as the FFmpeg program shows them.
 fn by_ffmpeg(path: &Path) -> Vec<u8> {
     Command::new("ffmpeg")
@@ -79,9 +86,7 @@ fn containers_and_codecs_decode_as_ffmpeg_decodes_them_whole_and_by_windows() {
             let size = frame.data().len();
             let start = frame.index as usize * size;
             let other = &expected[start..start + size];
-            let off: u64 =
-                frame.data().iter().zip(other).map(|(&a, &b)| u64::from(a.abs_diff(b))).sum();
-            let mean = off as f64 / size as f64;
+            let mean = far(frame.data(), other);
             assert!(mean < 3.0, "{name}: frame {} is off by {mean} on average", frame.index);
         }
     }
@@ -110,6 +115,11 @@ fn rotation_is_applied_and_short_clips_are_read() {
     assert!(probe.facts.rotation == 90 || probe.facts.rotation == 270, "{}", probe.facts.rotation);
     let window = &windows(&reader, &turned, ReadMode::WholeFile)[0];
     assert_eq!((window.frames[0].width(), window.frames[0].height()), (120, 160));
+    let frame = &window.frames[3];
+    let size = frame.data().len();
+    let expected = by_ffmpeg(&turned);
+    let expected = &expected[frame.index as usize * size..][..size];
+    assert!(far(frame.data(), expected) < 3.0, "turned another way than FFmpeg turns it");
     let one = folder.path().join("one.mp4");
     encode(
         "mandelbrot=size=33x17:rate=25",
@@ -150,6 +160,76 @@ fn limits_hold_at_their_edges() {
             "{too_small:?}: {error}"
         );
     }
+}
+
+/// A matrix that mirrors was once taken for a half turn: the picture stood on its head.
+#[test]
+fn mirrored_and_turned_pictures_are_shown_as_ffmpeg_shows_them() {
+    if !can_make_footage("mirrored_and_turned_pictures_are_shown_as_ffmpeg_shows_them") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flat = folder.path().join("flat.mp4");
+    encode(
+        "testsrc2=size=160x120:rate=25",
+        &["-t", "0.4", "-c:v", "libx264", "-pix_fmt", "yuv420p"],
+        &flat,
+    );
+    let bytes = std::fs::read(&flat).unwrap();
+    let head = bytes.windows(4).position(|window| window == b"tkhd").unwrap();
+    let reader = reader(Limits::default());
+    for (number, [a, b, c, d]) in [
+        [1, 0, 0, 1],
+        [-1, 0, 0, 1],
+        [1, 0, 0, -1],
+        [-1, 0, 0, -1],
+        [0, 1, -1, 0],
+        [0, -1, 1, 0],
+        [0, 1, 1, 0],
+        [0, -1, -1, 0],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // ISO/IEC 14496-12, 8.3.2: the matrix stands 44 bytes behind the name in version 0.
+        let mut turned = bytes.clone();
+        let one = 1_i32 << 16;
+        for (at, cell) in
+            [a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30].iter().enumerate()
+        {
+            turned[head + 44 + 4 * at..][..4].copy_from_slice(&cell.to_be_bytes());
+        }
+        let path = folder.path().join(format!("{number}.mp4"));
+        std::fs::write(&path, &turned).unwrap();
+        let window = &windows(&reader, &path, ReadMode::WholeFile)[0];
+        let frame = &window.frames[0];
+        let expected = by_ffmpeg(&path);
+        let expected = &expected[frame.index as usize * frame.data().len()..][..frame.data().len()];
+        assert!(far(frame.data(), expected) < 3.0, "matrix {a} {b} {c} {d}");
+    }
+}
+
+/// What the caller does with a frame was once billed to the file: a slow pass ended as a failure
+/// of the file, and stayed one.
+#[test]
+fn the_clock_of_a_file_stands_while_the_caller_works() {
+    if !can_make_footage("the_clock_of_a_file_stands_while_the_caller_works") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("clip.mp4");
+    encode("testsrc2=size=64x64:rate=25", &["-t", "4", "-c:v", "libx264"], &clip);
+    let reader = reader(Limits { wall_clock_seconds: 1.0, ..Limits::default() });
+    let sampling = Sampling { windows: 4, frames: 5, rate: None };
+    let mut windows = 0;
+    reader
+        .read_clip(&clip, &sampling, ReadMode::WholeFile, &mut |_| {
+            windows += 1;
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(windows, 4);
 }
 
 /// Intra refresh spreads a key frame over many: a decode that started where the refresh does showed
@@ -390,8 +470,18 @@ fn a_second_look_touches_nothing_but_the_cache() {
     // A child that cannot even start: whatever is answered now comes from the cache.
     let second = Reader::new(Limits::default())
         .with_child_program(PathBuf::from("/nonexistent"))
-        .with_cache(cache);
+        .with_cache(Arc::clone(&cache));
     assert_eq!(second.probe(&clip).unwrap().facts, facts);
+    // The positions of a sampling are known as well, even when the video itself is gone.
+    let sampling = Sampling { windows: 3, frames: 5, rate: None };
+    let report = first
+        .read_clip(&clip, &sampling, ReadMode::WindowsOnly, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+    let content_id = first.identify(&clip).unwrap().content_id;
+    std::fs::rename(&clip, folder.path().join("elsewhere")).unwrap();
+    let known = cache.sampling(&content_id, &sampling.policy()).unwrap();
+    assert_eq!(known, Some(report.sampling));
+    std::fs::rename(folder.path().join("elsewhere"), &clip).unwrap();
     assert_eq!(second.probe(&text).unwrap_err().reason, Reason::NotAVideo);
     assert_eq!(second.counters().probes(), 0);
 }
