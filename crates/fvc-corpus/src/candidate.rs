@@ -79,7 +79,9 @@ pub struct Gathered {
 /// columns have their usual names in any case. Each of the columns `group`, `group_id`, `dup_group`,
 /// `cascade_id`, `source_id` and `origin` that is there ties the rows that agree in it, whatever
 /// the other columns say, and a missing value ties nothing. Rows that cannot be used still tie
-/// what they say of a path to the other rows of that path.
+/// what they say of a path to the other rows of that path. The first of the columns for paths, and
+/// for labels, in the order of their documentation counts; a row of which another label column says
+/// otherwise is a label conflict.
 ///
 /// # Errors
 /// An input is neither, or a table cannot be read or lacks the columns path and label.
@@ -117,8 +119,27 @@ pub fn gather(inputs: &[PathBuf]) -> Result<Gathered, CorpusError> {
             *path = whole;
         }
     }
+    refuse_names_that_are_no_text(&mut gathered);
     gathered.inputs = (gathered.candidates.len() + gathered.failures.len()) as u64;
     Ok(gathered)
+}
+
+/// Tables and records are text: a file whose name is none costs a row, and not the command.
+fn refuse_names_that_are_no_text(gathered: &mut Gathered) {
+    let (text, other) = std::mem::take(&mut gathered.candidates)
+        .into_iter()
+        .partition(|candidate: &Candidate| candidate.path.to_str().is_some());
+    gathered.candidates = text;
+    let other: Vec<Candidate> = other;
+    gathered.failures.extend(other.into_iter().map(|candidate| {
+        let expected = "a name in UTF-8".to_owned();
+        failure(candidate.path, "name_not_utf8", expected, "other bytes".to_owned())
+    }));
+    for failure in &mut gathered.failures {
+        if failure.path.to_str().is_none() {
+            failure.path = PathBuf::from(failure.path.to_string_lossy().into_owned());
+        }
+    }
 }
 
 /// Whether there is something at an input that [`gather`] can read: a folder, or a table.
@@ -193,11 +214,16 @@ impl Walk {
     }
 }
 
-/// One file of a folder that stands under `label`.
-fn file(path: PathBuf, label: Option<Label>, gathered: &mut Gathered) {
+/// Whether a file of this name stands beside videos and is none: a text, a table, a picture.
+pub fn is_sidecar(path: &Path) -> bool {
     let extension =
         path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    if extension.as_deref().is_some_and(|extension| SIDECARS.contains(&extension)) {
+    extension.as_deref().is_some_and(|extension| SIDECARS.contains(&extension))
+}
+
+/// One file of a folder that stands under `label`.
+fn file(path: PathBuf, label: Option<Label>, gathered: &mut Gathered) {
+    if is_sidecar(&path) {
         gathered.ignored += 1;
         return;
     }
@@ -417,6 +443,13 @@ fn read_table(
         })
     };
     let (path_at, label_at) = (need(&PATHS)?, need(&LABELS)?);
+    // Columns that may say the same of a row once more; where they say otherwise, neither counts.
+    let other_labels: Vec<(usize, &String)> = texts
+        .heads
+        .iter()
+        .enumerate()
+        .filter(|&(at, head)| at != label_at && LABELS.contains(&head.as_str()))
+        .collect();
     let optional =
         [find(&["platform"]), find(&["subset"]), find(&MANIPULATIONS), find(&["generator"])];
     let groups: Vec<(usize, &String)> = texts
@@ -461,6 +494,15 @@ fn read_table(
                 continue;
             }
         };
+        let contradiction = other_labels.iter().find_map(|&(at, head)| {
+            let said = cell(Some(at))?.parse::<Label>().ok()?;
+            (said != label).then(|| format!("{label}, and {said} in column {head}"))
+        });
+        if let Some(found) = contradiction {
+            let expected = format!("one label in {origin}");
+            gathered.failures.push(failure(path, "label_conflict", expected, found));
+            continue;
+        }
         if !is_there(&path) {
             let expected = format!("the file that {origin} names");
             gathered.failures.push(failure(path, "missing", expected, "nothing there".into()));

@@ -108,7 +108,10 @@ impl Index {
             if labels.len() > 1 {
                 let said: Vec<String> = members
                     .iter()
-                    .map(|(member, _)| format!("{} ({})", member.label, member.path.display()))
+                    .map(|(member, _)| {
+                        let Candidate { label, path, origin, .. } = member;
+                        format!("{label} ({}, {origin})", path.display())
+                    })
                     .collect();
                 for (member, _) in &members {
                     failures.push(refuse(
@@ -124,12 +127,13 @@ impl Index {
             let mut members = members.into_iter();
             let Some((first, bytes)) = members.next() else { continue };
             for (other, _) in members {
-                failures.push(refuse(
-                    &other,
-                    "duplicate_content",
-                    "bytes of its own",
-                    format!("the same bytes as {}", first.path.display()),
-                ));
+                failures.push(if other.path == first.path {
+                    let found = format!("the same file again ({})", other.origin);
+                    refuse(&other, "duplicate_row", "each file once", found)
+                } else {
+                    let found = format!("the same bytes as {}", first.path.display());
+                    refuse(&other, "duplicate_content", "bytes of its own", found)
+                });
             }
             let Some(group) = all_groups.group(&content_id).cloned() else { continue };
             kept.insert(content_id, group.clone());

@@ -35,7 +35,7 @@ mod split;
 mod table;
 mod view;
 
-pub use candidate::{Candidate, Gathered, check_input, gather};
+pub use candidate::{Candidate, Gathered, check_input, gather, is_sidecar};
 pub use error::CorpusError;
 pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
 pub use failure::{Failure, FailureTable};

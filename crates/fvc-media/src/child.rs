@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use crate::decode::{DecodeError, Wanted, decode};
 use crate::demux::{demux, open};
 use crate::protocol::{CHILD_ARGUMENT, Info, Job, Message, Request, Trouble};
+use crate::truncation::missing_end;
 use crate::{Limits, Reason};
 
 /// Turns this process into a decoder child when it was started as one, and does not return then.
@@ -63,8 +64,13 @@ fn work(request: &Request, out: &mut impl Write) -> Result<(), DecodeError> {
         Trouble::new(Reason::Unreadable, "a file that can be read", error.to_string())
     })?;
     let mut opened = open(source, limits)?;
-    let demuxed = demux(&mut opened, request.bytes, limits)?;
+    let mut demuxed = demux(&mut opened, request.bytes, limits)?;
     drop(opened);
+    if demuxed.damage.is_none()
+        && let Ok(mut source) = video()
+    {
+        demuxed.damage = missing_end(&mut source, &demuxed.facts.container, request.bytes);
+    }
     let gone = |_: io::Error| DecodeError::Gone;
     let (positions, sampling, whole) = match &request.job {
         Job::Probe => {

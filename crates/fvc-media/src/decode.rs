@@ -47,6 +47,9 @@ struct Run<'a> {
     damage: Option<String>,
     /// Nothing after a change of size is looked at.
     ended: bool,
+    /// Something was lost, and what leans on it shows what was never filmed: until the next whole key
+    /// frame no picture is handed on.
+    doubtful: bool,
     way: Way,
 }
 
@@ -95,6 +98,7 @@ pub(crate) fn decode<T: Read + Seek + Send + 'static>(
         times: Vec::new(),
         damage: None,
         ended: false,
+        doubtful: false,
         way: Way::FromTheStart,
     };
     let (mut opened, mut decoder) = start()?;
@@ -108,7 +112,7 @@ pub(crate) fn decode<T: Read + Seek + Send + 'static>(
         run.times.clear();
         run.damage = None;
         run.decoded = 0;
-        (run.ended, run.way) = (false, Way::FromTheStart);
+        (run.ended, run.doubtful, run.way) = (false, false, Way::FromTheStart);
     }
     run.decode_onwards(&mut opened, &mut decoder, !wanted.whole, emit)?;
     Ok(run.end(wanted.whole))
@@ -277,6 +281,7 @@ impl Run<'_> {
 
     fn complain(&mut self, what: String) {
         self.damage.get_or_insert(what);
+        self.doubtful = true;
     }
 
     fn send(
@@ -343,6 +348,8 @@ impl Run<'_> {
         }
         if frame.is_corrupt() || frame.has_decode_errors() {
             self.complain(format!("frame {} is damaged", self.decoded));
+        } else if frame.is_key() {
+            self.doubtful = false;
         }
         let count = self.times.len() as u64;
         let time = frame.timestamp().unwrap_or_else(|| {
@@ -371,8 +378,11 @@ impl Run<'_> {
         if self.wanted.get(self.next_wanted) != Some(&position) {
             return Ok(());
         }
-        let upright = self.converter.convert(frame)?;
         self.next_wanted += 1;
+        if self.doubtful {
+            return Ok(());
+        }
+        let upright = self.converter.convert(frame)?;
         let seconds = usize::try_from(position)
             .ok()
             .and_then(|position| self.index.seconds(position))

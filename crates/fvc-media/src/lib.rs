@@ -41,6 +41,8 @@ mod reader;
 mod sampling;
 mod tone_map;
 
+#[cfg(feature = "ffmpeg")]
+mod truncation;
 #[doc(hidden)]
 pub mod write_fault;
 

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::PipelineError;
 
+/// The most sources that are read at once: each has a decoder process of its own.
+const MAX_PARALLEL: usize = 512;
+
 /// The largest configuration file that is read, in bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
@@ -172,7 +175,10 @@ impl Config {
     /// # Errors
     /// The file cannot be read, is larger than 1 MiB, has an unknown key or a value out of range.
     pub fn load(path: &Path) -> Result<Self, PipelineError> {
-        let io = |source| PipelineError::Io { path: path.to_owned(), source };
+        let io = |error: std::io::Error| PipelineError::Config {
+            path: Some(path.to_owned()),
+            problem: format!("expected a file of text that can be read, found {error}"),
+        };
         let bytes = fs::metadata(path).map_err(io)?.len();
         if bytes > MAX_CONFIG_BYTES {
             return Err(PipelineError::Config {
@@ -259,6 +265,13 @@ impl Config {
                 "split.test_fraction",
                 "0 to 0.5",
                 self.split.test_fraction.to_string(),
+            ));
+        }
+        if self.reading.parallel > MAX_PARALLEL {
+            return Err(wrong(
+                "reading.parallel",
+                &format!("0 to {MAX_PARALLEL}"),
+                self.reading.parallel.to_string(),
             ));
         }
         if self.split.folds < 2 {

@@ -80,7 +80,7 @@ pub enum PipelineError {
     #[error(transparent)]
     Clips(#[from] fvc_clips::ClipStoreError),
     /// The user asked to stop; everything finished so far is kept.
-    #[error("Stopped on request; what was finished is kept, the same command goes on from there")]
+    #[error("Stopped on request; every file that is there is whole")]
     Cancelled,
     /// Something that should not be able to happen.
     #[error("Internal: {what}")]

@@ -15,6 +15,7 @@ use fvc_media::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::inputs::gather_files;
 use crate::pass::media_failure;
 use crate::{PipelineError, Progress};
 
@@ -86,30 +87,20 @@ pub fn forge(
     options: &ForgeOptions<'_>,
 ) -> Result<ForgeOutcome, PipelineError> {
     check(options)?;
-    let mut clips = Vec::new();
-    for input in inputs {
-        if input.is_dir() {
-            let mut below = Vec::new();
-            let io = |source| PipelineError::Io { path: input.clone(), source };
-            for entry in std::fs::read_dir(input).map_err(io)? {
-                let entry = entry.map_err(io)?;
-                let hidden = entry.file_name().to_string_lossy().starts_with('.');
-                if !hidden && entry.path().is_file() {
-                    below.push(entry.path());
-                }
-            }
-            below.sort();
-            clips.extend(below);
-        } else {
-            clips.push(input.clone());
-        }
-    }
+    let gathered = gather_files(inputs, "forge");
+    let total = gathered.len();
+    let clips = gathered.files;
+    std::fs::create_dir_all(&options.out)
+        .map_err(|source| PipelineError::Io { path: options.out.clone(), source })?;
     let reader = Reader::new(options.limits.clone())
         .with_partial(options.partial)
         .with_cancel(Arc::clone(&options.cancel));
     let mut manifest = Manifest::begin("forge", &settings_hash(options));
-    manifest.inputs(clips.len() as u64);
-    let mut failures: Vec<Failure> = Vec::new();
+    manifest.inputs(total);
+    let mut failures: Vec<Failure> = gathered.failures;
+    for failure in &failures {
+        manifest.failed(&failure.reason);
+    }
     let mut files: Vec<ForgedFile> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     options.progress.begin("clips", clips.len() as u64);
@@ -143,7 +134,7 @@ pub fn forge(
     manifest.finish()?;
     if files.is_empty() {
         return Err(PipelineError::NothingUsable {
-            inputs: clips.len() as u64,
+            inputs: total,
             first: failures
                 .first()
                 .map_or_else(|| "no clip was found".to_owned(), ToString::to_string),
@@ -172,12 +163,17 @@ fn check(options: &ForgeOptions<'_>) -> Result<(), PipelineError> {
     if options.kinds.is_empty() || options.twins == 0 {
         return Err(wrong("kinds and twins", "at least one of each", "none".to_owned()));
     }
-    let table = options.out.join("corpus.csv");
-    if table.exists() {
+    // What an earlier run left there would be counted to this one's corpus, without its groups.
+    let occupied = match std::fs::read_dir(&options.out) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(source) => return Err(PipelineError::Io { path: options.out.clone(), source }),
+    };
+    if occupied {
         return Err(PipelineError::Corrupt {
-            path: table,
-            expected: "an output folder without a corpus".to_owned(),
-            found: "one that was made before (remove it, or name another --out)".to_owned(),
+            path: options.out.clone(),
+            expected: "an empty output folder, or none yet".to_owned(),
+            found: "one with files in it (remove them, or name another --out)".to_owned(),
         });
     }
     Ok(())

@@ -7,6 +7,7 @@ use fvc_media::{ContentId, Reader, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::PipelineError;
+use crate::lock::Lock;
 use crate::pass::media_failure;
 use crate::stages::Environment;
 
@@ -51,6 +52,8 @@ pub fn index(
     environment: &Environment<'_>,
     inputs: &[PathBuf],
 ) -> Result<IndexOutcome, PipelineError> {
+    // Stages that are at work go on with the index they began with.
+    let _lock = Lock::exclusive(&environment.workspace.index_lock(), &environment.cancel)?;
     let gathered = gather(inputs)?;
     let mut manifest = Manifest::begin("index", &environment.config.hash()?);
     manifest.inputs(gathered.inputs);
@@ -94,19 +97,31 @@ pub fn index(
     let counters = reader.counters();
     manifest.decodes(DecodeCounts { probes: counters.probes(), ..DecodeCounts::default() });
 
-    let folder = environment.workspace.index();
     manifest.finish()?;
+    let found_nothing = index.sources().is_empty();
+    // An index that was good is not given up for a mistyped folder: what was wrong then stands
+    // beside the records of the stages.
+    let folder = if found_nothing {
+        environment.workspace.stage("index")
+    } else {
+        environment.workspace.index()
+    };
     FailureTable::from(failures.clone()).save(&folder)?;
-    index.save(&folder)?;
     manifest.save(&folder.join("manifest.json"))?;
-    if index.sources().is_empty() {
+    if found_nothing {
         return Err(PipelineError::NothingUsable {
             inputs: gathered.inputs,
-            first: failures
-                .first()
-                .map_or_else(|| "no video was found".to_owned(), ToString::to_string),
+            first: failures.first().map_or_else(
+                || {
+                    let inputs: Vec<String> =
+                        inputs.iter().map(|input| input.display().to_string()).collect();
+                    format!("no video was found in {}", inputs.join(", "))
+                },
+                ToString::to_string,
+            ),
         });
     }
+    index.save(&folder)?;
     let mut sources = [0_usize; 2];
     let mut holding = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
     for source in index.sources() {

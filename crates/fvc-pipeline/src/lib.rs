@@ -38,6 +38,7 @@ mod facts_columns;
 mod feature_tables;
 mod forging;
 mod indexing;
+mod inputs;
 mod lock;
 mod pass;
 pub mod plan;
@@ -62,7 +63,7 @@ pub use progress::{Progress, Silent};
 pub use stages::{Environment, StagesOutcome, run_stages};
 pub use training::{
     Machine, ModelRecipe, RunRecord, SealedResult, SourceCounts, TrainOptions, TrainOutcome,
-    TrainedModel, newest_model, train,
+    TrainedModel, check_training, newest_model, train,
 };
 pub use unit::{Output, Pass, Unit, UnitState};
 pub use workspace::Workspace;

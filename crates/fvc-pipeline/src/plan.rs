@@ -84,6 +84,13 @@ impl StageSelection {
     }
 }
 
+impl fmt::Display for StageSelection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<String> = self.0.iter().map(|stage| stage.number().to_string()).collect();
+        formatter.write_str(&numbers.join(","))
+    }
+}
+
 impl FromStr for StageSelection {
     type Err = String;
 

@@ -18,6 +18,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::feature_tables::facts_of;
+use crate::inputs::gather_files;
 use crate::pass::{clip_facts, media_failure};
 use crate::training::{ModelRecipe, all_columns};
 use crate::{PipelineError, Progress};
@@ -41,6 +42,14 @@ impl LoadedModel {
     /// The file cannot be read, was changed, or needs features of another version.
     pub fn load(path: &Path) -> Result<Self, PipelineError> {
         let path = if path.is_dir() { chosen_in(path)? } else { path.to_owned() };
+        // A pipe would be waited for until somebody writes to it.
+        if path.exists() && !path.is_file() {
+            return Err(PipelineError::Corrupt {
+                path,
+                expected: "a model file, or the folder of a run".to_owned(),
+                found: "a device, pipe or socket".to_owned(),
+            });
+        }
         let (detector, recipe) = Detector::load(&path)?;
         let recipe: ModelRecipe =
             serde_json::from_value(recipe).map_err(|error| PipelineError::Corrupt {
@@ -74,6 +83,9 @@ impl LoadedModel {
 }
 
 fn chosen_in(folder: &Path) -> Result<PathBuf, PipelineError> {
+    if folder.join("workspace.json").is_file() {
+        return crate::newest_model(&crate::Workspace::open(folder)?.runs());
+    }
     let own = fs::canonicalize(folder)
         .map_err(|source| PipelineError::Io { path: folder.to_owned(), source })?;
     let runs =
@@ -169,7 +181,7 @@ pub struct PredictOptions<'a> {
 }
 
 /// Scores files and all files below folders, in a fixed order. A file that cannot be read is a row
-/// of the result and no error.
+/// of the result and no error. Each is given to `sink` as soon as it and those before it are there.
 ///
 /// # Errors
 /// An input does not exist as file or folder and nothing else was given, the threads cannot be
@@ -178,17 +190,18 @@ pub fn predict(
     model: &LoadedModel,
     inputs: &[PathBuf],
     options: &PredictOptions<'_>,
+    sink: &mut dyn FnMut(&FilePrediction),
 ) -> Result<Predictions, PipelineError> {
     let mut manifest = Manifest::begin("predict", &options.config_hash);
-    let mut files = Vec::new();
-    let mut closed = Vec::new();
-    for input in inputs {
-        if input.is_dir() {
-            files_below(input, &mut files, &mut closed);
-        } else {
-            files.push(input.clone());
-        }
+    let gathered = gather_files(inputs, "predict");
+    if gathered.len() == 0 {
+        let named: Vec<String> = inputs.iter().map(|input| input.display().to_string()).collect();
+        return Err(PipelineError::NothingUsable {
+            inputs: 0,
+            first: format!("no video was found in {}", named.join(", ")),
+        });
     }
+    manifest.inputs(gathered.len());
     let mut reader = Reader::new(options.limits.clone())
         .with_partial(options.partial)
         .with_cancel(Arc::clone(&options.cancel));
@@ -199,35 +212,42 @@ pub fn predict(
         .num_threads(options.parallel)
         .build()
         .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
-    options.progress.begin("files", files.len() as u64);
-    let found: Vec<Option<FilePrediction>> = threads.install(|| {
-        files
-            .par_iter()
-            .map(|path| {
-                if options.cancel.load(Ordering::Relaxed) {
-                    return None;
-                }
-                let found = predict_file(model, &reader, options.index.as_ref(), path);
-                options.progress.advance(1);
-                Some(found)
-            })
-            .collect()
-    });
-    options.progress.end();
-    let found: Option<Vec<FilePrediction>> = found.into_iter().collect();
-    let Some(mut files) = found.filter(|_| !options.cancel.load(Ordering::Relaxed)) else {
-        return Err(PipelineError::Cancelled);
-    };
-    files.extend(closed.into_iter().map(FilePrediction::Failed));
-    manifest.inputs(files.len() as u64);
-    for file in &files {
-        match file {
+    options.progress.begin("files", gathered.files.len() as u64);
+    let mut files = Vec::with_capacity(gathered.files.len());
+    let mut tell = |file: FilePrediction| {
+        match &file {
             FilePrediction::Failed(failure) => manifest.failed(&failure.reason),
             FilePrediction::Scored(_) | FilePrediction::InTrainingCorpus { .. } => {
                 manifest.completed();
             }
         }
+        sink(&file);
+        files.push(file);
+    };
+    // In the order of the files, and as soon as it can be: whoever stops us has what was finished.
+    for chunk in gathered.files.chunks(2 * threads.current_num_threads()) {
+        let found: Vec<Option<FilePrediction>> = threads.install(|| {
+            chunk
+                .par_iter()
+                .map(|path| {
+                    if options.cancel.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    let found = predict_file(model, &reader, options.index.as_ref(), path);
+                    options.progress.advance(1);
+                    // One that was cut off by the request to stop has no verdict.
+                    (!options.cancel.load(Ordering::Relaxed)).then_some(found)
+                })
+                .collect()
+        });
+        let whole = found.iter().all(Option::is_some);
+        found.into_iter().flatten().for_each(&mut tell);
+        if !whole {
+            return Err(PipelineError::Cancelled);
+        }
     }
+    options.progress.end();
+    gathered.failures.into_iter().map(FilePrediction::Failed).for_each(&mut tell);
     let counters = reader.counters();
     manifest.decodes(DecodeCounts {
         sources: counters.sources(),
@@ -237,42 +257,6 @@ pub fn predict(
     });
     manifest.finish()?;
     Ok(Predictions { files, manifest })
-}
-
-/// All regular files below a folder, by name; hidden ones and links to folders are left alone. A
-/// folder that cannot be read is a failure of its own.
-fn files_below(folder: &Path, files: &mut Vec<PathBuf>, closed: &mut Vec<Failure>) {
-    let entries = fs::read_dir(folder).and_then(|entries| {
-        entries
-            .map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?))))
-            .collect::<Result<Vec<_>, _>>()
-    });
-    let mut entries = match entries {
-        Ok(entries) => entries,
-        Err(error) => {
-            closed.push(Failure {
-                path: folder.to_owned(),
-                content_id: None,
-                stage: "predict".to_owned(),
-                reason: Reason::Unreadable.code().to_owned(),
-                expected: "a folder that can be read".to_owned(),
-                found: error.to_string(),
-            });
-            return;
-        }
-    };
-    let hidden = |path: &Path| {
-        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-    };
-    entries.retain(|(path, _)| !hidden(path));
-    entries.sort_by(|left, right| left.0.cmp(&right.0));
-    for (path, kind) in entries {
-        if kind.is_dir() {
-            files_below(&path, files, closed);
-        } else if kind.is_file() || (kind.is_symlink() && path.is_file()) {
-            files.push(path);
-        }
-    }
 }
 
 fn predict_file(

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_clips::ClipStore;
 use fvc_corpus::{DecodeCounts, Failure, FailureTable, Index, Manifest, Source, write_atomically};
-use fvc_media::{ContentId, MediaCache, Reader};
+use fvc_media::{ContentId, DecodeVerdict, MediaCache, Reader};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
@@ -64,13 +64,17 @@ pub struct StagesOutcome {
     pub manifest: Manifest,
     /// Sources that gave no result.
     pub failures: Vec<Failure>,
+    /// How many of the results are of sources that are damaged, and of which the whole windows were
+    /// used as the configuration allows.
+    pub damaged: u64,
     /// Where manifest and failure table stand.
     pub folder: std::path::PathBuf,
 }
 
 /// What became of one source, and what it cost.
 struct Fate {
-    result: Result<(), Box<Failure>>,
+    /// Whether it is damaged; or why it gave no result.
+    result: Result<bool, Box<Failure>>,
     /// Why it was to be decoded, when something was owed.
     reason: Option<String>,
     /// Decodes of it (none where a failure was known from before), of our own encodes, and probes.
@@ -90,6 +94,7 @@ pub fn run_stages(
     stages: &StageSelection,
 ) -> Result<StagesOutcome, PipelineError> {
     let Environment { config, workspace, .. } = environment;
+    let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
     let index = Index::load(&workspace.index())?;
     let reader = environment.reader()?;
     let store = ClipStore::open(&workspace.clips())?;
@@ -143,11 +148,15 @@ pub fn run_stages(
     environment.stop_if_cancelled()?;
 
     let mut failures = Vec::new();
+    let mut damaged = 0;
     let mut decodes = DecodeCounts::default();
     // A source without a fate was neither finished nor stopped: the counts will not add up.
     for fate in fates.into_iter().flatten() {
         match fate.result {
-            Ok(()) => manifest.completed(),
+            Ok(is_damaged) => {
+                damaged += u64::from(is_damaged);
+                manifest.completed();
+            }
             Err(failure) => {
                 manifest.failed(&failure.reason);
                 failures.push(*failure);
@@ -167,10 +176,13 @@ pub fn run_stages(
         failures.iter().filter_map(|failure| failure.content_id).collect();
     let usable: Vec<&Source> =
         index.sources().iter().filter(|source| !failed.contains(&source.content_id)).collect();
-    if stages.has(Stage::Augment) {
-        write_draws(environment, &usable)?;
+    // Tables that are there stay as they are when nothing could be read.
+    if !usable.is_empty() {
+        if stages.has(Stage::Augment) {
+            write_draws(environment, &usable)?;
+        }
+        write_feature_tables(environment, stages, &usable)?;
     }
-    write_feature_tables(environment, stages, &usable)?;
 
     let folder = workspace.stage(&command);
     FailureTable::from(failures.clone()).save(&folder)?;
@@ -184,7 +196,7 @@ pub fn run_stages(
                 .map_or_else(|| "the index is empty".to_owned(), ToString::to_string),
         });
     }
-    Ok(StagesOutcome { manifest, failures, folder })
+    Ok(StagesOutcome { manifest, failures, damaged, folder })
 }
 
 /// Brings one source to where all that is wanted of it is there.
@@ -215,7 +227,8 @@ fn complete_source(
     }
     let owed = owed(wanted, &state, context.workspace, context.store);
     if owed.outputs.is_empty() {
-        return fate(Ok(()), None);
+        let damaged = matches!(&state, UnitState::Whole(unit) if is_damaged(unit));
+        return fate(Ok(damaged), None);
     }
     let reason = owed.reason.clone();
     let unit = match state {
@@ -225,11 +238,15 @@ fn complete_source(
     match run_pass(context, source, &own_draws, owed, unit) {
         Ok(unit) => {
             unit.save(&path)?;
-            fate(Ok(()), Some(reason))
+            fate(Ok(is_damaged(&unit)), Some(reason))
         }
         Err(PassError::Source(failure)) => fate(Err(failure), Some(reason)),
         Err(PassError::Pipeline(error)) => Err(error),
     }
+}
+
+fn is_damaged(unit: &Unit) -> bool {
+    matches!(unit.verdict, DecodeVerdict::Partial { .. })
 }
 
 /// One drawn variant, as a line of `variants/draws.jsonl`.

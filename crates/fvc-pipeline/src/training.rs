@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{container_columns, duration_columns, facts_columns, size_columns};
 use crate::feature_tables::{FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, read_table};
+use crate::lock::Lock;
 use crate::stages::Environment;
 use crate::{Config, PipelineError};
 
@@ -145,6 +146,27 @@ fn join_tables(
     Ok(FeatureMatrix { columns, rows })
 }
 
+/// Checks all of stage 5 that can be known before features are: parameters fixed by hand, the official
+/// split, and whether the groups of the index can be dealt to as many folds.
+///
+/// # Errors
+/// What [`train`] would refuse for these reasons.
+pub fn check_training(environment: &Environment<'_>) -> Result<(), PipelineError> {
+    let Environment { config, workspace, .. } = environment;
+    for &kind in &config.train.models {
+        let settings = config.train.settings(kind);
+        kind.estimator(&settings.parameters, settings.seed)
+            .map_err(|error| PipelineError::Config { path: None, problem: error.to_string() })?;
+    }
+    let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
+    let index = Index::load(&workspace.index())?;
+    match &config.split.file {
+        Some(file) => drop(read_split_table(file, &index)?),
+        None => drop(Split::plan(index.groups(), &index.labels(), &config.split.planning())?),
+    }
+    Ok(())
+}
+
 /// Fits, calibrates and evaluates every model that the configuration names, over outer folds of
 /// groups; then opens the sealed test once, for the chosen one.
 ///
@@ -157,6 +179,7 @@ pub fn train(
     options: &TrainOptions,
 ) -> Result<TrainOutcome, PipelineError> {
     let Environment { config, workspace, .. } = environment;
+    let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
     let index = Index::load(&workspace.index())?;
     let matrix = join_tables(
         read_table(environment, FeatureTable::Native)?,

@@ -132,6 +132,11 @@ impl Workspace {
         self.root.join("locks").join(&name[..2]).join(name)
     }
 
+    /// Held by whoever writes the index, and shared by whoever works from it.
+    pub fn index_lock(&self) -> PathBuf {
+        self.root.join("locks").join("index")
+    }
+
     /// Held by whoever writes or reads the feature tables.
     pub fn tables_lock(&self) -> PathBuf {
         self.root.join("locks").join("tables")

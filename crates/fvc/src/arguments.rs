@@ -63,7 +63,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         inputs: Vec<PathBuf>,
         #[command(flatten)]
-        reading: ReadingArguments,
+        parallel: ParallelArguments,
     },
     /// Run stages over the index: one decode a source for all that is owed, then training.
     Run {
@@ -75,6 +75,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         making: MakingArguments,
         #[command(flatten)]
+        materialise: MaterialiseArguments,
+        #[command(flatten)]
         training: TrainingArguments,
     },
     /// Stage 1: variants of every source, one recorded draw a clip.
@@ -83,6 +85,8 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        materialise: MaterialiseArguments,
     },
     /// Stage 2: features at native resolution.
     Features {
@@ -142,11 +146,25 @@ pub(crate) enum Command {
 /// How sources are read.
 #[derive(Debug, Args)]
 pub(crate) struct ReadingArguments {
+    #[command(flatten)]
+    pub(crate) damaged: DamagedArguments,
+    #[command(flatten)]
+    pub(crate) parallel: ParallelArguments,
+}
+
+/// What becomes of damaged sources.
+#[derive(Debug, Args)]
+pub(crate) struct DamagedArguments {
     /// What becomes of a source of which only part decodes.
     #[arg(long, value_enum)]
     pub(crate) partial: Option<Partial>,
-    /// Sources read at once; 0: one for each processor.
-    #[arg(long, value_name = "N")]
+}
+
+/// How much is done at once.
+#[derive(Debug, Args)]
+pub(crate) struct ParallelArguments {
+    /// Sources read at once, to 512; 0: one for each processor.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) parallel: Option<usize>,
 }
 
@@ -163,17 +181,22 @@ pub(crate) enum Partial {
 #[derive(Debug, Args)]
 pub(crate) struct MakingArguments {
     /// Variants a source beside the original.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) variants: Option<u32>,
     /// Kinds of variants.
     #[arg(long, value_name = "KINDS", value_delimiter = ',', num_args = 1..)]
     pub(crate) kinds: Option<Vec<Kind>>,
+    /// Longer side of the scaled frames, in pixels.
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    pub(crate) size: Option<u32>,
+}
+
+/// What stage 1 leaves behind.
+#[derive(Debug, Args)]
+pub(crate) struct MaterialiseArguments {
     /// Also write variants as MP4 files.
     #[arg(long)]
     pub(crate) materialise: bool,
-    /// Longer side of the scaled frames, in pixels.
-    #[arg(long, value_name = "PIXELS")]
-    pub(crate) size: Option<u32>,
 }
 
 /// What is fitted and how it is judged.
@@ -183,10 +206,10 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1..)]
     pub(crate) model_types: Option<Vec<ModelKind>>,
     /// Outer folds of groups.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub(crate) folds: Option<u32>,
     /// Share of each class to seal for one final test; 0: grouped cross-validation only.
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
     pub(crate) test_fraction: Option<f64>,
     /// Official split to import: a table with path or content id, and part (train, val, test,
     /// sealed, fold_N). Rows that name nothing in the index are reported and pass; every source
@@ -197,7 +220,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long)]
     pub(crate) replan_split: bool,
     /// Seed of the split, the fits and the bootstrap.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Grid of hyper-parameters: reference, small or none.
     #[arg(long)]
@@ -206,7 +229,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) experiment: Option<String>,
     /// Error that verdicts promise to keep to.
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub(crate) max_error: Option<f64>,
 }
 
@@ -241,7 +264,7 @@ pub(crate) struct ForgeArguments {
     #[arg(long)]
     pub(crate) list: bool,
     #[command(flatten)]
-    pub(crate) reading: ReadingArguments,
+    pub(crate) damaged: DamagedArguments,
 }
 
 /// What to do with the media cache.

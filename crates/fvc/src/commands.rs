@@ -18,8 +18,10 @@ use fvc_media::PartialPolicy;
 use fvc_pipeline::{Config, PipelineError, Progress, Silent, Stage, StageSelection, TrainOptions};
 
 use crate::arguments::{
-    Arguments, Command, MakingArguments, Partial, ReadingArguments, Shared, TrainingArguments,
+    Arguments, Command, DamagedArguments, MakingArguments, MaterialiseArguments, ParallelArguments,
+    Partial, ReadingArguments, Shared, TrainingArguments,
 };
+use crate::display;
 use crate::exit_code::{self, Ending};
 use crate::interrupt;
 use crate::progress_bar::Bars;
@@ -63,46 +65,75 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 /// The one place that prints errors.
 #[allow(clippy::print_stderr)]
 fn complain(error: &CommandError) {
-    let report = miette::Report::msg(error.to_string());
+    let lines: Vec<String> = error.to_string().lines().map(display::plain).collect();
+    let report = miette::Report::msg(lines.join("\n"));
     eprintln!("fvc: {report}");
 }
 
 fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, CommandError> {
     let shared = context.shared;
     match &arguments.command {
-        Command::Index { inputs, reading } => {
-            index::run(context, &configuration(shared, Some(reading), None, None)?, inputs)
+        Command::Index { inputs, parallel } => {
+            let options = Given { parallel: Some(parallel), ..Given::default() };
+            index::run(context, &configuration(shared, &options)?, inputs)
         }
-        Command::Run { stages, reading, making, training } => {
-            let config = configuration(shared, Some(reading), Some(making), Some(training))?;
+        Command::Run { stages, reading, making, materialise, training } => {
+            let given = Given {
+                materialise: Some(materialise),
+                training: Some(training),
+                ..Given::of(reading, making)
+            };
+            let config = configuration(shared, &given)?;
+            if materialise.materialise && !stages.has(Stage::Augment) {
+                return Err(PipelineError::Config {
+                    path: None,
+                    problem: format!("--materialise: expected stage 1 in --stages, found {stages}"),
+                }
+                .into());
+            }
             let options = TrainOptions { replan_split: training.replan_split };
             stages::run(context, &config, stages, &options)
         }
-        Command::Augment { reading, making } => one_stage(context, Stage::Augment, reading, making),
-        Command::Features { reading, making } => {
-            one_stage(context, Stage::Features, reading, making)
+        Command::Augment { reading, making, materialise } => {
+            let given = Given { materialise: Some(materialise), ..Given::of(reading, making) };
+            one_stage(context, Stage::Augment, &given)
         }
-        Command::Scale { reading, making } => one_stage(context, Stage::Scale, reading, making),
+        Command::Features { reading, making } => {
+            one_stage(context, Stage::Features, &Given::of(reading, making))
+        }
+        Command::Scale { reading, making } => {
+            one_stage(context, Stage::Scale, &Given::of(reading, making))
+        }
         Command::ScaledFeatures { reading, making } => {
-            one_stage(context, Stage::ScaledFeatures, reading, making)
+            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making))
         }
         Command::Train { making, training } => {
-            let config = configuration(shared, None, Some(making), Some(training))?;
+            let given =
+                Given { making: Some(making), training: Some(training), ..Given::default() };
+            let config = configuration(shared, &given)?;
             let options = TrainOptions { replan_split: training.replan_split };
             stages::run(context, &config, &StageSelection::of(&[Stage::Train]), &options)
         }
         Command::Predict { inputs, model, reading } => {
-            let config = configuration(shared, Some(reading), None, None)?;
+            let given = Given {
+                damaged: Some(&reading.damaged),
+                parallel: Some(&reading.parallel),
+                ..Given::default()
+            };
+            let config = configuration(shared, &given)?;
             predict::run(context, &config, inputs, model.as_deref())
         }
         Command::Forge(forging) => {
-            let config = configuration(shared, Some(&forging.reading), None, None)?;
+            let given = Given { damaged: Some(&forging.damaged), ..Given::default() };
+            let config = configuration(shared, &given)?;
             forge::run(context, &config, forging)
         }
         Command::Models => models::run(context),
         Command::Cache { action } => cache::run(context, action),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "fvc", &mut io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "fvc", &mut script);
+            display::print(String::from_utf8_lossy(&script).trim_end())?;
             Ok(Ending::All)
         }
     }
@@ -111,40 +142,53 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
 fn one_stage(
     context: &Context<'_>,
     stage: Stage,
-    reading: &ReadingArguments,
-    making: &MakingArguments,
+    given: &Given<'_>,
 ) -> Result<Ending, CommandError> {
-    let config = configuration(context.shared, Some(reading), Some(making), None)?;
+    let config = configuration(context.shared, given)?;
     stages::run(context, &config, &StageSelection::of(&[stage]), &TrainOptions::default())
 }
 
+/// The options of a command that stand for keys of the configuration.
+#[derive(Clone, Copy, Default)]
+struct Given<'a> {
+    damaged: Option<&'a DamagedArguments>,
+    parallel: Option<&'a ParallelArguments>,
+    making: Option<&'a MakingArguments>,
+    materialise: Option<&'a MaterialiseArguments>,
+    training: Option<&'a TrainingArguments>,
+}
+
+impl<'a> Given<'a> {
+    fn of(reading: &'a ReadingArguments, making: &'a MakingArguments) -> Self {
+        Self {
+            damaged: Some(&reading.damaged),
+            parallel: Some(&reading.parallel),
+            making: Some(making),
+            ..Self::default()
+        }
+    }
+}
+
 /// The configuration: defaults, then the file, then options.
-fn configuration(
-    shared: &Shared,
-    reading: Option<&ReadingArguments>,
-    making: Option<&MakingArguments>,
-    training: Option<&TrainingArguments>,
-) -> Result<Config, PipelineError> {
+fn configuration(shared: &Shared, given: &Given<'_>) -> Result<Config, PipelineError> {
     let mut config = match &shared.config {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
-    if let Some(reading) = reading {
-        if let Some(partial) = reading.partial {
-            config.reading.partial = match partial {
-                Partial::Refuse => PartialPolicy::Refuse,
-                Partial::Use => PartialPolicy::Use,
-            };
-        }
-        set(&mut config.reading.parallel, reading.parallel);
+    if let Some(partial) = given.damaged.and_then(|damaged| damaged.partial) {
+        config.reading.partial = match partial {
+            Partial::Refuse => PartialPolicy::Refuse,
+            Partial::Use => PartialPolicy::Use,
+        };
     }
-    if let Some(making) = making {
+    set(&mut config.reading.parallel, given.parallel.and_then(|given| given.parallel));
+    config.augment.materialise |= given.materialise.is_some_and(|given| given.materialise);
+    if let Some(making) = given.making {
         set(&mut config.augment.variants, making.variants);
         set(&mut config.augment.kinds, making.kinds.clone());
         set(&mut config.scale.size, making.size);
-        config.augment.materialise |= making.materialise;
     }
-    if let Some(training) = training {
+    if let Some(training) = given.training {
         set(&mut config.train.models, training.model_types.clone());
         set(&mut config.split.folds, training.folds);
         set(&mut config.split.test_fraction, training.test_fraction);

@@ -20,6 +20,17 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     print(&serde_json::to_string(value)?)
 }
 
+/// Text that does nothing to a terminal: names of files may hold any control character.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|letter| {
+            let escaped = letter.is_control().then(|| letter.escape_default());
+            let kept = escaped.is_none().then_some(letter);
+            escaped.into_iter().flatten().chain(kept)
+        })
+        .collect()
+}
+
 /// A table with aligned columns; numbers to the right.
 #[derive(Default)]
 pub(crate) struct Table {
@@ -37,7 +48,7 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|cell| plain(&cell)).collect());
     }
 
     pub(crate) fn render(&self) -> String {
@@ -84,12 +95,12 @@ pub(crate) fn failures(failures: &[Failure], table: &std::path::Path) -> String 
     for (reason, rows) in by_reason {
         lines.push(format!("  {reason}: {}", rows.len()));
         for failure in rows.iter().take(3) {
-            lines.push(format!(
+            lines.push(plain(&format!(
                 "    {}: expected {}, found {}",
                 failure.path.display(),
                 failure.expected,
                 failure.found
-            ));
+            )));
         }
         if rows.len() > 3 {
             lines.push(format!("    … and {} more", rows.len() - 3));
@@ -129,6 +140,11 @@ fn thousandths(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::interval;
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(super::plain("a\u{1b}[31m\nb ü…"), "a\\u{1b}[31m\\nb ü…");
+    }
 
     /// Gains of nothing were shown as losses of nothing.
     #[test]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use fvc_learn::LearnError;
 use fvc_pipeline::PipelineError;
 
 /// How a command ended.
@@ -37,7 +38,7 @@ pub(crate) fn of(ending: Ending, zero_on_partial: bool) -> ExitCode {
 pub(crate) fn of_error(error: &PipelineError) -> ExitCode {
     ExitCode::from(match error {
         PipelineError::Config { .. } => USAGE,
-        PipelineError::Cancelled => INTERRUPTED,
+        PipelineError::Cancelled | PipelineError::Learn(LearnError::Cancelled) => INTERRUPTED,
         _ => FAILED,
     })
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 
 use crate::exit_code;
 
@@ -31,6 +31,8 @@ pub(crate) fn flag() -> io::Result<Arc<AtomicBool>> {
         )?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    // A file size limit is an error of the write that meets it, and not the end of the process.
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let watched = Arc::clone(&stop);
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         while !watched.load(Ordering::Relaxed) {

@@ -31,8 +31,7 @@ pub enum CacheError {
     },
     /// The file is something else; it is left as it is.
     #[error(
-        "The media cache {}: expected a media cache or no file, found {found}. Name another cache \
-         file, or move this one away",
+        "The media cache {}: expected a media cache or no file, found {found}. If it is a damaged one, remove it, and it is filled again",
         path.display()
     )]
     NotACache {

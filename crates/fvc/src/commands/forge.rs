@@ -15,7 +15,11 @@ pub(super) fn run(
     arguments: &ForgeArguments,
 ) -> Result<Ending, CommandError> {
     if arguments.list {
-        display::print(&ranges())?;
+        if context.shared.json {
+            display::print_json(&ranges_as_json())?;
+        } else {
+            display::print(&ranges())?;
+        }
         return Ok(Ending::All);
     }
     let Some(out) = arguments.out.clone() else {
@@ -56,6 +60,23 @@ pub(super) fn run(
         display::print(&display::failures(&outcome.failures, &out.join("failures.csv")))?;
     }
     Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
+}
+
+/// The same for programs.
+fn ranges_as_json() -> Vec<serde_json::Value> {
+    fvc_augment::FORGERY_PARAMETERS
+        .iter()
+        .map(|entry| {
+            json!({
+                "kind": entry.kind.to_string(),
+                "parameter": entry.parameter.name,
+                "from": entry.parameter.low,
+                "to": entry.parameter.high,
+                "unit": entry.parameter.unit,
+                "meaning": entry.parameter.meaning,
+            })
+        })
+        .collect()
 }
 
 /// The kinds with their parameter ranges.

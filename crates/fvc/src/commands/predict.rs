@@ -41,7 +41,8 @@ pub(super) fn run(
         }
     };
     let model = LoadedModel::load(&model)?;
-    let cache = match &workspace {
+    // In a workspace that cannot be written to, a verdict is still to be had.
+    let cache = match workspace.as_ref().filter(|workspace| is_writable(workspace.root())) {
         Some(workspace) => {
             Some(Arc::new(MediaCache::open(&workspace.media_cache()).map_err(PipelineError::from)?))
         }
@@ -64,7 +65,16 @@ pub(super) fn run(
         cancel: context.cancel.clone(),
         progress: context.progress,
     };
-    let Predictions { files: found, manifest } = predict(&model, inputs, &options)?;
+    // One line a file, as soon as it is known; a table can only be set when all are.
+    let mut printed = Ok(());
+    let mut print = |file: &FilePrediction| {
+        if context.shared.json && printed.is_ok() {
+            printed = display::print_json(file);
+        }
+    };
+    let predicted = predict(&model, inputs, &options, &mut print);
+    printed?;
+    let Predictions { files: found, manifest } = predicted?;
     let failures: Vec<Failure> = found
         .iter()
         .filter_map(|file| match file {
@@ -83,11 +93,7 @@ pub(super) fn run(
             context.progress.note(&format!("no record of this prediction was kept: {error}"));
         }
     }
-    if context.shared.json {
-        for file in &found {
-            display::print_json(file)?;
-        }
-    } else {
+    if !context.shared.json {
         display::print(&format!("Model: {}", model.path.display()))?;
         display::print(&overview(&found))?;
         for file in &found {
@@ -97,6 +103,16 @@ pub(super) fn run(
         }
     }
     Ok(if failed { Ending::Partial } else { Ending::All })
+}
+
+fn is_writable(folder: &Path) -> bool {
+    let probe = folder.join(format!(".fvc-writable.{}", std::process::id()));
+    let made = std::fs::write(&probe, b"").is_ok();
+    if made {
+        // It is empty and hidden; if it stays, nobody reads it.
+        drop(std::fs::remove_file(&probe));
+    }
+    made
 }
 
 fn overview(found: &[FilePrediction]) -> String {
@@ -136,7 +152,7 @@ fn details(scored: &ScoredFile) -> String {
     let assessment = &scored.assessment;
     let mut lines = vec![
         String::new(),
-        format!("{}", scored.path.display()),
+        display::plain(&scored.path.display().to_string()),
         format!("  {}", assessment.promise),
     ];
     // What would be shown as 0.000.

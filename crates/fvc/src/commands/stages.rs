@@ -21,6 +21,10 @@ pub(super) fn run(
         progress: context.progress,
     };
     let mut ending = Ending::All;
+    if stages.has(Stage::Train) {
+        // What cannot be trained is said before hours of decoding, and not after them.
+        fvc_pipeline::check_training(&environment)?;
+    }
     let mut made = serde_json::Map::new();
     if stages.iter().any(|stage| stage != Stage::Train) {
         let outcome = fvc_pipeline::run_stages(&environment, stages)?;
@@ -30,6 +34,7 @@ pub(super) fn run(
         if context.shared.json {
             made.insert("stages".to_owned(), json!(outcome.manifest));
             made.insert("failures".to_owned(), json!(outcome.failures));
+            made.insert("damaged".to_owned(), json!(outcome.damaged));
         } else {
             let names: Vec<String> = stages
                 .iter()
@@ -41,6 +46,12 @@ pub(super) fn run(
                 names.join(", "),
                 outcome.manifest.completed_count()
             ))?;
+            if outcome.damaged > 0 {
+                display::print(&format!(
+                    "{} of them are damaged: only their whole windows are used",
+                    outcome.damaged
+                ))?;
+            }
             display::print(&display::decodes(&outcome.manifest))?;
             display::print(&display::failures(
                 &outcome.failures,

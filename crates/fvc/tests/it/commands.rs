@@ -357,3 +357,89 @@ fn what_people_read_first() {
     insta::assert_snapshot!(run(&["-w", ws.to_str().unwrap(), "index", "nowhere"]).2);
     assert!(!ws.exists());
 }
+
+/// A mistyped folder once emptied the index, and the run after it the tables.
+#[test]
+fn a_command_that_finds_nothing_leaves_what_was_there() {
+    if !can_make_footage("a_command_that_finds_nothing_leaves_what_was_there") {
+        return;
+    }
+    let corpus = Corpus::new();
+    corpus.json(&["run", "--stages", "1-4", "--variants", "0"]);
+    let kept = || {
+        ["workspace/index/sources.json", "workspace/features/stage2.parquet"]
+            .map(|name| std::fs::read(corpus.path(name)).unwrap())
+    };
+    let before = kept();
+    std::fs::create_dir(corpus.path("empty")).unwrap();
+    let empty = corpus.path("empty");
+    let (code, _, err) = corpus.run(&["index", empty.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("no video was found in") && err.contains("empty"), "{err}");
+    std::fs::rename(corpus.path("videos"), corpus.path("away")).unwrap();
+    assert_eq!(corpus.run(&["run", "--stages", "1-4", "--variants", "0", "--size", "64"]).0, 1);
+    assert_eq!(kept(), before);
+    let (code, _, err) = corpus.run(&["predict", empty.to_str().unwrap()]);
+    assert_eq!(code, 1, "{err}");
+}
+
+/// A name that is no text ended the whole command, after all the work.
+#[test]
+fn a_name_that_is_no_text_costs_one_row() {
+    use std::os::unix::ffi::OsStrExt;
+    if !can_make_footage("a_name_that_is_no_text_costs_one_row") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let name = std::ffi::OsStr::from_bytes(b"videos/real/b\xffd.mp4");
+    std::fs::copy(corpus.path("videos/real/0.mp4"), corpus.folder.path().join(name)).unwrap();
+    let videos = corpus.path("videos");
+    let (code, out, err) = corpus.run(&["--json", "index", videos.to_str().unwrap()]);
+    assert_eq!(code, 3, "{err}");
+    let made: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&made["real"], &made["fake"]), (&3.into(), &3.into()));
+    assert_eq!(made["failures"][0]["reason"], "name_not_utf8");
+}
+
+/// Settings that cannot work were found out after hours of decoding.
+#[test]
+fn what_cannot_be_trained_is_said_before_anything_is_decoded() {
+    if !can_make_footage("what_cannot_be_trained_is_said_before_anything_is_decoded") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let config = corpus.path("wrong.toml");
+    let config = config.to_str().unwrap();
+    std::fs::write(config, "[train.parameters.logistic_regression]\nC = -1.0\n").unwrap();
+    for (arguments, expected) in [
+        (vec!["run", "--folds", "1000"], 1),
+        (vec!["run", "--split", "nowhere.csv"], 1),
+        (vec!["--config", config, "run", "--test-fraction", "0"], 2),
+        (vec!["run", "--test-fraction", "-1"], 2),
+        (vec!["run", "--stages", "2", "--materialise"], 2),
+        (vec!["run", "--parallel", "20000"], 2),
+        (vec!["--config", "nowhere.toml", "run"], 2),
+        (vec!["train", "--materialise"], 2),
+    ] {
+        let (code, out, err) = corpus.run(&arguments);
+        assert_eq!(code, expected, "{arguments:?}: {out}{err}");
+        assert!(!corpus.path("workspace/units").exists(), "{arguments:?}");
+    }
+}
+
+/// Files of a run that was cut off would be taken into the next one's corpus, without their groups.
+#[test]
+fn forging_wants_a_folder_of_its_own() {
+    if !can_make_footage("forging_wants_a_folder_of_its_own") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let videos = corpus.path("videos");
+    let videos = videos.to_str().unwrap();
+    let (code, _, err) = run(&["forge", videos, "--out", videos]);
+    assert_eq!(code, 1);
+    assert!(err.contains("an empty output folder"), "{err}");
+    let (code, out, _) = run(&["--json", "forge", "--list"]);
+    assert_eq!(code, 0);
+    assert!(serde_json::from_str::<Value>(&out).unwrap().as_array().unwrap().len() > 10);
+}

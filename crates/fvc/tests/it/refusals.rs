@@ -87,6 +87,53 @@ fn every_bad_input_is_a_row_with_a_reason() {
     assert!(made["stages"]["completed"].as_u64().unwrap() > 2, "{out}");
 }
 
+/// Demuxers take the end of the file for the end of the video: half of a short clip was a whole one.
+/// And where part of a file is used, no picture is that was never filmed: a damaged frame is grey.
+#[test]
+fn files_that_were_cut_are_partial_in_every_container() {
+    if !can_make_footage("files_that_were_cut_are_partial_in_every_container") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let videos = folder.path().join("videos/real");
+    let x264: &[&str] = &["-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p"];
+    let mut count = 0;
+    for (extension, codec) in [
+        ("mkv", x264),
+        ("webm", &["-c:v", "libvpx", "-g", "10"]),
+        ("ogv", &["-c:v", "libtheora", "-g", "10"]),
+        ("mp4", &["-c:v", "libx264", "-g", "10", "-movflags", "+faststart"]),
+        ("avi", &["-c:v", "mpeg4", "-g", "10"]),
+    ] {
+        let whole = folder.path().join(format!("whole.{extension}"));
+        let source = "testsrc2=size=160x120:rate=25";
+        encode(source, &[&["-t", "3"][..], codec].concat(), &whole);
+        std::fs::create_dir_all(&videos).unwrap();
+        std::fs::copy(&whole, videos.join(format!("whole.{extension}"))).unwrap();
+        let bytes = std::fs::read(&whole).unwrap();
+        for percent in [50, 99] {
+            let cut = &bytes[..bytes.len() * percent / 100];
+            std::fs::write(videos.join(format!("cut{percent}.{extension}")), cut).unwrap();
+            count += 1;
+        }
+    }
+    let ws = folder.path().join("ws");
+    let ws = ws.to_str().unwrap();
+    let (_, out, err) = run(&["-w", ws, "index", folder.path().join("videos").to_str().unwrap()]);
+    let stages = ["-w", ws, "--json", "run", "--stages", "2,3", "--variants", "0", "--size", "64"];
+    let (code, made, _) = run(&stages);
+    assert_eq!(code, 3, "{out}{err}");
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!(made["stages"]["completed"], 5, "{made}");
+    let failed: u64 =
+        made["stages"]["failed"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(failed, count, "{made}");
+    let (_, made, _) = run(&[&stages[..], &["--partial", "use"]].concat());
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let used = made["stages"]["completed"].as_u64().unwrap();
+    assert!(used > 5 && made["damaged"].as_u64().unwrap() == used - 5, "{made}");
+}
+
 #[test]
 fn a_table_of_nothing_that_exists_fails_and_keeps_every_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -96,7 +143,7 @@ fn a_table_of_nothing_that_exists_fails_and_keeps_every_row() {
     let (code, _, err) = run(&["-w", ws.to_str().unwrap(), "index", table.to_str().unwrap()]);
     assert_eq!(code, 1);
     assert!(err.contains("None of the 2 inputs") && err.contains("a.mp4: missing"), "{err}");
-    let failures = std::fs::read_to_string(ws.join("index/failures.csv")).unwrap();
+    let failures = std::fs::read_to_string(ws.join("stages/index/failures.csv")).unwrap();
     assert_eq!(failures.lines().count(), 3, "{failures}");
 }
 
