@@ -48,7 +48,12 @@ impl Workspace {
         let mark = root.join("workspace.json");
         if !mark.exists() {
             let occupied = match fs::read_dir(root) {
-                Ok(mut entries) => entries.next().is_some(),
+                // What a killed first command left under a temporary name is ours.
+                Ok(entries) => entries.flatten().any(|entry| {
+                    let name = entry.file_name();
+                    let name = name.to_string_lossy();
+                    !(name.starts_with(".workspace.json.") && name.ends_with(".tmp"))
+                }),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
                 Err(source) => return Err(PipelineError::Io { path: root.to_owned(), source }),
             };

@@ -8,15 +8,21 @@ use fvc_clips::ClipStore;
 
 use crate::store::{SIZE, id, window, write};
 
-/// The interpreter that `FVC_PYTHON` names, or python3; nothing, and a line in the log of skipped
-/// tests, when it has no NumPy.
+/// The interpreter that `FVC_PYTHON` names, or python3, or the system's own; nothing, and a line in
+/// the log of skipped tests, when none has NumPy.
 fn python(test: &str) -> Option<String> {
-    let name = std::env::var("FVC_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let reason = match Command::new(&name).args(["-c", "import numpy"]).output() {
-        Ok(output) if output.status.success() => return Some(name),
-        Ok(_) => format!("{name} has no NumPy"),
-        Err(_) => format!("no {name} to run"),
+    let names = match std::env::var("FVC_PYTHON") {
+        Ok(name) => vec![name],
+        Err(_) => vec!["python3".to_owned(), "/usr/bin/python3".to_owned()],
     };
+    let has_numpy = |name: &String| {
+        let output = Command::new(name).args(["-c", "import numpy"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if let Some(name) = names.iter().find(|name| has_numpy(name)) {
+        return Some(name.clone());
+    }
+    let reason = format!("{} has no NumPy", names.join(" or "));
     let line = format!("SKIP {test}: {reason}; FVC_PYTHON can name another interpreter\n");
     eprint!("{line}");
     if let Ok(log) = std::env::var("FVC_SKIP_LOG") {

@@ -48,6 +48,53 @@ fn a_run_killed_at_any_write_resumes_to_the_same_tables() {
     assert_eq!(tables(&cut), expected, "tables differ after kill and resume");
 }
 
+/// The same for each command by itself: what it leaves is taken up, and ends as if nothing had been.
+#[test]
+fn each_stage_killed_at_any_write_is_taken_up() {
+    if !can_make_footage("each_stage_killed_at_any_write_is_taken_up") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 2);
+    let commands: [&[&str]; 5] = [
+        &["index", table.to_str().unwrap()],
+        &["augment", "--variants", "2", "--materialise"],
+        &["features", "--variants", "2"],
+        &["scale", "--variants", "2", "--size", "48"],
+        &["scaled-features", "--variants", "2", "--size", "48"],
+    ];
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    for arguments in commands {
+        let with = |ws: &Path| -> Vec<String> {
+            let own = ["-w", ws.to_str().unwrap()];
+            own.iter().chain(arguments).map(|&text| text.to_owned()).collect()
+        };
+        assert!(fvc().args(with(&whole)).output().unwrap().status.success());
+        let mut killed = 0;
+        for fault in ["1", "1:after", "2", "2:after", "3:after"] {
+            let mut command = fvc();
+            let output = command.env("FVC_FAULT_KILL_AT_WRITE", fault).args(with(&cut)).output();
+            killed += u64::from(output.unwrap().status.signal() == Some(9));
+        }
+        assert!(killed >= 3, "{arguments:?}: the fault hook ended {killed} runs");
+        let output = fvc().args(with(&cut)).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    assert_eq!(tables(&cut), tables(&whole));
+    for name in ["index/sources.json", "variants/draws.jsonl"] {
+        assert_eq!(
+            std::fs::read(cut.join(name)).unwrap(),
+            std::fs::read(whole.join(name)).unwrap(),
+            "{name}"
+        );
+    }
+    // What is there by name is there by hash: nothing is owed any more.
+    let run_all = ["run", "--stages", "1-4", "--variants", "2", "--size", "48", "--materialise"];
+    let arguments = [&["-w", cut.to_str().unwrap(), "--json"][..], &run_all].concat();
+    let made: serde_json::Value = serde_json::from_str(&run(&arguments).1).unwrap();
+    assert_eq!(made["stages"]["decodes"]["sources"], 0, "{made}");
+}
+
 /// A run folder appears whole or not at all, a sealed test that may have been seen counts as opened,
 /// and the same seed gives the same predictions.
 #[test]
