@@ -19,7 +19,7 @@ pub const SPLIT_VERSION: u32 = 1;
 /// The largest split file that is read, in bytes: about two million sources.
 const MAX_SPLIT_FILE: u64 = 512 << 20;
 
-/// How often planning is tried with another order before a class is said to be missing.
+/// How many orders planning tries; the most even result is taken.
 const ATTEMPTS: u64 = 16;
 
 /// Where the sources of a group stand.
@@ -202,8 +202,8 @@ struct SplitFile {
 ///
 /// Parts are dealt by group: groups in an order drawn from the seed, the most unequal first, each
 /// to the part that keeps the class shares of all parts most alike (the greedy rule of
-/// scikit-learn's `StratifiedGroupKFold`). When a part would lack a class the plan is refused, and
-/// never repaired by moving a row.
+/// scikit-learn's `StratifiedGroupKFold`), of those that leave enough groups to give every part both
+/// classes. A plan is refused when none exists, and never repaired by moving a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     config: SplitConfig,
@@ -335,7 +335,7 @@ impl Split {
                 .unwrap_or(0);
         } else {
             let folds = deal_folds(&open, config.folds, config.seed)
-                .ok_or_else(|| missing_class(&open, config.folds, config.seed, ""))?;
+                .ok_or_else(|| missing_class(&open, config.folds, 0, ""))?;
             for (counts, fold) in open.iter().zip(folds) {
                 parts.insert(counts.group.clone(), Part::Fold(fold));
             }
@@ -535,6 +535,71 @@ fn count_groups(
     Ok(counted.into_iter().map(|(group, counts)| GroupCounts { group, counts }).collect())
 }
 
+/// Groups by the classes that they hold.
+#[derive(Clone, Copy, Debug, Default)]
+struct Holding {
+    both: usize,
+    real: usize,
+    fake: usize,
+}
+
+impl Holding {
+    fn of(counted: &[GroupCounts]) -> Self {
+        let mut holding = Self::default();
+        for counts in counted {
+            *holding.slot(counts.counts) += 1;
+        }
+        holding
+    }
+
+    fn slot(&mut self, counts: [usize; 2]) -> &mut usize {
+        match counts {
+            [0, _] => &mut self.fake,
+            [_, 0] => &mut self.real,
+            _ => &mut self.both,
+        }
+    }
+
+    fn without(mut self, counts: [usize; 2]) -> Self {
+        *self.slot(counts) -= 1;
+        self
+    }
+
+    /// The most parts with both classes that these groups can be dealt to: a group of both makes
+    /// one alone, the others make one by twos. So many are the groups of the rarer class.
+    fn parts(self) -> usize {
+        self.both + self.real.min(self.fake)
+    }
+
+    /// Whether these groups can give every part what it lacks: `lacking.both` parts lack both
+    /// classes, `lacking.real` only a real source, `lacking.fake` only a fake one.
+    fn can_fill(self, lacking: Self) -> bool {
+        // What groups of one class cannot give must come from groups of both; one of them fills
+        // two gaps at once where they are gaps of one part.
+        let real = (lacking.real + lacking.both).saturating_sub(self.real);
+        let fake = (lacking.fake + lacking.both).saturating_sub(self.fake);
+        real + fake - lacking.both.min(real).min(fake) <= self.both
+    }
+
+    /// Whether these groups can give a sealed part what it lacks and fill `folds` folds with the
+    /// rest, to which `kept` already belong.
+    fn can_seal(self, lacks: [bool; 2], kept: Self, folds: usize) -> bool {
+        let with = |both: usize, real: usize, fake: usize| {
+            Some(Self {
+                both: (self.both + kept.both).checked_sub(both).filter(|_| self.both >= both)?,
+                real: (self.real + kept.real).checked_sub(real).filter(|_| self.real >= real)?,
+                fake: (self.fake + kept.fake).checked_sub(fake).filter(|_| self.fake >= fake)?,
+            })
+        };
+        let [real, fake] = lacks.map(usize::from);
+        // By groups of one class, or by a single group of both.
+        [with(0, real, fake), with(real.max(fake), 0, 0)]
+            .into_iter()
+            .flatten()
+            .any(|rest| rest.parts() >= folds)
+    }
+}
+
 /// The part of every group.
 fn deal(
     counted: &[GroupCounts],
@@ -542,8 +607,8 @@ fn deal(
 ) -> Result<HashMap<GroupId, Part>, SplitError> {
     let SplitConfig { folds, test_fraction, seed } = *config;
     if test_fraction == 0.0 {
-        let dealt = deal_folds(counted, folds, seed)
-            .ok_or_else(|| missing_class(counted, folds, seed, ""))?;
+        let dealt =
+            deal_folds(counted, folds, seed).ok_or_else(|| missing_class(counted, folds, 0, ""))?;
         return Ok(counted
             .iter()
             .zip(dealt)
@@ -551,29 +616,12 @@ fn deal(
             .collect());
     }
     // The sealed part first, over several orders: the one nearest to the wanted share of each
-    // class whose rest can still be dealt to the folds.
+    // class, of those whose rest can be dealt to the folds.
     let total = class_totals(counted);
     let mut best: Option<(f64, HashMap<GroupId, Part>)> = None;
-    let mut largest_rest: Option<u32> = None;
     for attempt in 0..ATTEMPTS {
-        let mut held = [0_usize; 2];
-        let distance = |held: [usize; 2]| -> f64 {
-            (0..2)
-                .map(|class| {
-                    let wanted = test_fraction * total[class] as f64;
-                    (held[class] as f64 - wanted).abs() / (total[class].max(1) as f64)
-                })
-                .sum()
-        };
-        let mut sealed = vec![false; counted.len()];
-        for at in order(counted, seed, attempt, "sealed") {
-            let with = [held[0] + counted[at].counts[0], held[1] + counted[at].counts[1]];
-            if distance(with) < distance(held) {
-                held = with;
-                sealed[at] = true;
-            }
-        }
-        if held.contains(&0) {
+        let Some((away, sealed)) = seal(counted, config, total, attempt) else { break };
+        if best.as_ref().is_some_and(|(known, _)| away >= *known) {
             continue;
         }
         let rest: Vec<GroupCounts> = counted
@@ -582,35 +630,62 @@ fn deal(
             .filter(|(_, sealed)| !**sealed)
             .map(|(counts, _)| counts.clone())
             .collect();
-        let Some(dealt) = deal_folds(&rest, folds, seed) else {
-            largest_rest = largest_rest.max(largest_folds(&rest, folds, seed));
-            continue;
-        };
-        let away = distance(held);
-        if best.as_ref().is_none_or(|(known, _)| away < *known) {
-            let mut parts: HashMap<GroupId, Part> = rest
-                .iter()
-                .zip(dealt)
-                .map(|(counts, fold)| (counts.group.clone(), Part::Fold(fold)))
-                .collect();
-            for (counts, _) in counted.iter().zip(&sealed).filter(|(_, sealed)| **sealed) {
-                parts.insert(counts.group.clone(), Part::Sealed);
-            }
-            best = Some((away, parts));
+        let Some(dealt) = deal_folds(&rest, folds, seed) else { break };
+        let mut parts: HashMap<GroupId, Part> = rest
+            .iter()
+            .zip(dealt)
+            .map(|(counts, fold)| (counts.group.clone(), Part::Fold(fold)))
+            .collect();
+        for (counts, _) in counted.iter().zip(&sealed).filter(|(_, sealed)| **sealed) {
+            parts.insert(counts.group.clone(), Part::Sealed);
         }
+        best = Some((away, parts));
     }
     best.map(|(_, parts)| parts).ok_or_else(|| {
-        let mut error = missing_class(
-            counted,
-            folds,
-            seed,
-            &format!(" and a sealed test of {:.0} %", 100.0 * test_fraction),
-        );
-        if let SplitError::MissingClass { largest, .. } = &mut error {
-            *largest = largest_rest;
-        }
-        error
+        let sealed = format!(" and a sealed test of {:.0} %", 100.0 * test_fraction);
+        missing_class(counted, folds, 1, &sealed)
     })
+}
+
+/// Which groups are sealed, and how far their shares of the classes are from the wanted one;
+/// nothing when no choice leaves both classes to the sealed part and to every fold.
+fn seal(
+    counted: &[GroupCounts],
+    config: &SplitConfig,
+    total: [usize; 2],
+    attempt: u64,
+) -> Option<(f64, Vec<bool>)> {
+    let folds = usize::try_from(config.folds).ok()?;
+    let distance = |held: [usize; 2]| -> f64 {
+        (0..2)
+            .map(|class| {
+                let wanted = config.test_fraction * total[class] as f64;
+                (held[class] as f64 - wanted).abs() / (total[class].max(1) as f64)
+            })
+            .sum()
+    };
+    let mut left = Holding::of(counted);
+    let mut kept = Holding::default();
+    let mut held = [0_usize; 2];
+    let mut sealed = vec![false; counted.len()];
+    for at in order(counted, config.seed, attempt, "sealed") {
+        let counts = counted[at].counts;
+        left = left.without(counts);
+        let with = [held[0] + counts[0], held[1] + counts[1]];
+        let mut kept_too = kept;
+        *kept_too.slot(counts) += 1;
+        let can_seal = left.can_seal(with.map(|held| held == 0), kept, folds);
+        let can_keep = left.can_seal(held.map(|held| held == 0), kept_too, folds);
+        match (can_seal, can_keep) {
+            (false, false) => return None,
+            (true, keep) if !keep || distance(with) < distance(held) => {
+                held = with;
+                sealed[at] = true;
+            }
+            _ => kept = kept_too,
+        }
+    }
+    Some((distance(held), sealed))
 }
 
 fn class_totals(counted: &[GroupCounts]) -> [usize; 2] {
@@ -619,25 +694,23 @@ fn class_totals(counted: &[GroupCounts]) -> [usize; 2] {
         .fold([0, 0], |sum, counts| [sum[0] + counts.counts[0], sum[1] + counts.counts[1]])
 }
 
-fn missing_class(counted: &[GroupCounts], folds: u32, seed: u64, sealed: &str) -> SplitError {
+/// `sealed_parts` is 1 where a sealed part needs both classes too, which `sealed` says in words.
+pub(crate) fn missing_class(
+    counted: &[GroupCounts],
+    folds: u32,
+    sealed_parts: usize,
+    sealed: &str,
+) -> SplitError {
+    let holding = Holding::of(counted);
+    let largest = u32::try_from(holding.parts().saturating_sub(sealed_parts)).unwrap_or(u32::MAX);
     SplitError::MissingClass {
         folds,
         sealed: sealed.to_owned(),
         groups: counted.len(),
-        real_groups: counted.iter().filter(|counts| counts.counts[0] > 0).count(),
-        fake_groups: counted.iter().filter(|counts| counts.counts[1] > 0).count(),
-        largest: largest_folds(counted, folds, seed),
+        real_groups: holding.both + holding.real,
+        fake_groups: holding.both + holding.fake,
+        largest: (largest >= 2).then_some(largest),
     }
-}
-
-/// The largest number of folds below `folds` that can be dealt.
-fn largest_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Option<u32> {
-    let holding = |class: usize| counted.iter().filter(|counts| counts.counts[class] > 0).count();
-    // No more folds than groups of the rarer class can ever work.
-    let ceiling = u32::try_from(holding(0).min(holding(1))).unwrap_or(u32::MAX);
-    (2..folds.min(ceiling.saturating_add(1)))
-        .rev()
-        .find(|&k| deal_folds(counted, k, seed).is_some())
 }
 
 /// The order in which groups are dealt: drawn from the seed, then the most unequal in classes and
@@ -665,12 +738,11 @@ fn order(counted: &[GroupCounts], seed: u64, attempt: u64, purpose: &str) -> Vec
 }
 
 /// Deals groups to `folds` folds so that each holds both classes; the fold of every group, or
-/// nothing when a fold would lack a class whatever the order tried.
+/// nothing when that cannot be done.
 pub(crate) fn deal_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Option<Vec<u32>> {
     let fold_count = usize::try_from(folds).ok()?;
     let total = class_totals(counted);
-    let holding = |class: usize| counted.iter().filter(|counts| counts.counts[class] > 0).count();
-    if fold_count < 2 || holding(0) < fold_count || holding(1) < fold_count {
+    if fold_count < 2 || Holding::of(counted).parts() < fold_count {
         return None;
     }
     let share = |counts: [usize; 2]| {
@@ -680,28 +752,32 @@ pub(crate) fn deal_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Opti
     for attempt in 0..ATTEMPTS {
         let mut held = vec![[0_usize; 2]; fold_count];
         let mut dealt = vec![0_u32; counted.len()];
+        let mut left = Holding::of(counted);
+        let mut lacking = Holding { both: fold_count, ..Holding::default() };
         for at in order(counted, seed, attempt, "folds") {
             let counts = counted[at].counts;
+            let own = share(counts);
+            left = left.without(counts);
             // The sum over folds of squared shares grows least where the group's classes are
-            // still rare: the same choice as the least spread of shares between folds.
-            let mut chosen = 0;
+            // still rare: the same choice as the least spread of shares between folds. What is
+            // left must be able to give every fold what it lacks; some fold always allows that.
+            let mut chosen = None;
             let mut chosen_cost = f64::INFINITY;
             for (fold, inside) in held.iter().enumerate() {
                 let before = share(*inside);
-                let own = share(counts);
                 let cost =
                     own[0] * (2.0 * before[0] + own[0]) + own[1] * (2.0 * before[1] + own[1]);
-                if cost < chosen_cost {
-                    chosen = fold;
+                let lacking = lacking_after(lacking, *inside, counts);
+                if cost < chosen_cost && left.can_fill(lacking) {
+                    chosen = Some((fold, lacking));
                     chosen_cost = cost;
                 }
             }
-            held[chosen][0] += counts[0];
-            held[chosen][1] += counts[1];
-            dealt[at] = u32::try_from(chosen).ok()?;
-        }
-        if held.iter().any(|counts| counts.contains(&0)) {
-            continue;
+            let (fold, lacking_then) = chosen?;
+            lacking = lacking_then;
+            held[fold][0] += counts[0];
+            held[fold][1] += counts[1];
+            dealt[at] = u32::try_from(fold).ok()?;
         }
         let unevenness: f64 = held
             .iter()
@@ -712,4 +788,20 @@ pub(crate) fn deal_folds(counted: &[GroupCounts], folds: u32, seed: u64) -> Opti
         }
     }
     best.map(|(_, dealt)| dealt)
+}
+
+/// What folds lack once a group of `counts` is put into one that holds `inside`.
+fn lacking_after(mut lacking: Holding, inside: [usize; 2], counts: [usize; 2]) -> Holding {
+    let mut change = |held: [usize; 2], by: isize| {
+        let slot = match held.map(|count| count > 0) {
+            [false, false] => &mut lacking.both,
+            [false, true] => &mut lacking.real,
+            [true, false] => &mut lacking.fake,
+            [true, true] => return,
+        };
+        *slot = slot.saturating_add_signed(by);
+    };
+    change(inside, -1);
+    change([inside[0] + counts[0], inside[1] + counts[1]], 1);
+    lacking
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
-use crate::split::{GroupCounts, deal_folds};
+use crate::split::{GroupCounts, deal_folds, missing_class};
 use crate::{Examples, GroupId, Label, Part, SealedOpening, Split, SplitError};
 
 /// What a model was fitted on: the groups and sources of a [`TrainView`].
@@ -428,17 +428,8 @@ impl<'a> TrainView<'a> {
         }
         let counted: Vec<GroupCounts> =
             counted.into_iter().map(|(group, counts)| GroupCounts { group, counts }).collect();
-        let dealt = deal_folds(&counted, folds, seed).ok_or_else(|| {
-            let largest = (2..folds).rev().find(|&k| deal_folds(&counted, k, seed).is_some());
-            SplitError::MissingClass {
-                folds,
-                sealed: " inside the training side".to_owned(),
-                groups: counted.len(),
-                real_groups: counted.iter().filter(|counts| counts.counts[0] > 0).count(),
-                fake_groups: counted.iter().filter(|counts| counts.counts[1] > 0).count(),
-                largest,
-            }
-        })?;
+        let dealt = deal_folds(&counted, folds, seed)
+            .ok_or_else(|| missing_class(&counted, folds, 0, " inside the training side"))?;
         let fold_of: HashMap<&GroupId, u32> =
             counted.iter().zip(dealt).map(|(counts, fold)| (&counts.group, fold)).collect();
         let inside = |at: usize, fold: u32| {

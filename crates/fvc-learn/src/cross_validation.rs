@@ -79,6 +79,25 @@ pub struct Selection {
     pub inner_folds: u32,
 }
 
+impl Selection {
+    /// What the groups of the training side did not allow, for people; nothing where they allowed
+    /// what was asked for.
+    pub fn shortfall(&self, settings: &TrainSettings) -> Option<String> {
+        let (found, asked) = (self.inner_folds, settings.inner_folds);
+        match found {
+            0 => Some(
+                "the groups allow no inner folds: parameters not searched, probabilities not \
+                 calibrated"
+                    .to_owned(),
+            ),
+            _ if found < asked => {
+                Some(format!("the groups allow {found} inner folds of the {asked} asked for"))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// One outer fold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldOutcome {
@@ -364,12 +383,9 @@ pub fn cross_validate(
     for fold in 0..split.folds() {
         let (train, eval) = split.fold(fold, &inputs)?;
         let chain = fit_chain(kind, &train, settings, cancel)?;
-        if chain.selection.inner_folds < settings.inner_folds {
-            notes.push(format!(
-                "fold {fold}: the groups allow {} inner folds of the {} asked for",
-                chain.selection.inner_folds, settings.inner_folds
-            ));
-        }
+        notes.extend(
+            chain.selection.shortfall(settings).map(|found| format!("fold {fold}: {found}")),
+        );
         predictions.extend(score(&chain, &eval, fold)?);
         folds.push(FoldOutcome {
             fold,

@@ -363,6 +363,8 @@ fn fit_all(
         )?;
         let detector =
             fit_final(kind, examples, &roles, split, &settings, &validated, &environment.cancel)?;
+        let short = detector.selection().shortfall(&settings);
+        notes.extend(short.map(|found| format!("final fit of {}: {found}", kind.name())));
         environment.progress.advance(1);
         environment.progress.end();
         let file = format!("{}.model.json", kind.name());

@@ -147,6 +147,108 @@ proptest! {
     }
 }
 
+/// A corpus of groups with so many real and fake sources each.
+fn corpus_of(counts: &[(u32, u32)]) -> (GroupTable, BTreeMap<ContentId, Label>) {
+    let (mut evidence, mut labels) = (Vec::new(), BTreeMap::new());
+    for (group, &(real, fake)) in counts.iter().enumerate() {
+        for at in 0..real + fake {
+            let content_id = id(1000 * group as u32 + at);
+            evidence.push(GroupEvidence { content_id, declared: vec![format!("origin{group}")] });
+            labels.insert(content_id, if at < real { Label::Real } else { Label::Fake });
+        }
+    }
+    (GroupTable::build(&evidence), labels)
+}
+
+/// Whether any way to deal the groups gives every one of `parts` parts both classes: all ways are
+/// gone through, each as the classes that the parts then hold.
+fn can_be_dealt(counts: &[(u32, u32)], parts: usize) -> bool {
+    let mut reached = BTreeSet::from([vec![0_u8; parts]]);
+    for &(real, fake) in counts {
+        let own = u8::from(real > 0) | u8::from(fake > 0) << 1;
+        let mut next = BTreeSet::new();
+        for held in &reached {
+            for part in 0..parts {
+                let mut held = held.clone();
+                held[part] |= own;
+                held.sort_unstable();
+                next.insert(held);
+            }
+        }
+        reached = next;
+    }
+    reached.iter().any(|held| held.iter().all(|&classes| classes == 3))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// A plan is refused only where going through all plans finds none, with a sealed test and
+    /// without; the number of folds that the refusal names works, and one more does not.
+    #[test]
+    fn a_split_is_refused_only_where_there_is_none(
+        counts in prop::collection::vec((0_u32..10, 0_u32..10), 1..9),
+        few in any::<bool>(),
+        folds in 2_u32..6,
+        test in prop::sample::select(vec![0.0, 0.1, 0.5]),
+        seed in any::<u64>(),
+    ) {
+        // Groups of one class are what makes plans rare: in every second corpus most are that.
+        let counts: Vec<(u32, u32)> = counts
+            .into_iter()
+            .map(|(real, fake)| match (few, real % 3) {
+                (true, 0) => (real + 1, 0),
+                (true, 1) => (0, fake + 1),
+                _ => (real, fake.max(u32::from(real == 0))),
+            })
+            .collect();
+        let (groups, labels) = corpus_of(&counts);
+        let exists = |folds: u32| can_be_dealt(&counts, folds as usize + usize::from(test > 0.0));
+        let plan = |folds| Split::plan(&groups, &labels, &SplitConfig { folds, test_fraction: test, seed });
+        match plan(folds) {
+            Ok(split) => {
+                let parts: BTreeSet<(Part, Label)> =
+                    split.iter().map(|(id, _, part)| (part, labels[id])).collect();
+                prop_assert_eq!(parts.len(), 2 * (folds as usize + usize::from(test > 0.0)));
+            }
+            Err(SplitError::MissingClass { largest, .. }) => {
+                prop_assert!(!exists(folds), "refused, but there is one");
+                prop_assert!(largest.is_none_or(|largest| (2..folds).contains(&largest)));
+                let largest = largest.unwrap_or(1);
+                prop_assert!(!exists(largest + 1), "{} folds work too", largest + 1);
+                if largest > 1 {
+                    prop_assert!(exists(largest) && plan(largest).is_ok());
+                }
+            }
+            Err(other) => prop_assert!(false, "unexpected: {}", other),
+        }
+    }
+}
+
+/// The deal by balance alone put the fakes of the first group into a fold of their own and kept
+/// adding to the other one: "no number of folds works", of a corpus that has a split. The same deal
+/// makes inner folds, where a refusal that is wrong means a model that is not calibrated.
+#[test]
+fn a_split_that_exists_is_found_although_balance_speaks_against_it() {
+    let (groups, labels) = corpus_of(&[(0, 9), (9, 1), (2, 8)]);
+    let config = SplitConfig { folds: 2, test_fraction: 0.0, seed: 1 };
+    let split = Split::plan(&groups, &labels, &config).unwrap();
+    let alone = split.iter().filter(|(_, _, part)| *part == split.part(&id(1000)).unwrap());
+    assert_eq!(alone.count(), 10, "the group of nine real sources and one fake has its own fold");
+
+    // Twice the same corpus: a fold's training side is what could not be dealt above.
+    let twice = [(0, 9), (9, 1), (2, 8), (0, 9), (9, 1), (2, 8)];
+    let (groups, labels) = corpus_of(&twice);
+    let split = Split::plan(&groups, &labels, &config).unwrap();
+    let examples = examples(&Corpus { evidence: vec![], labels, variants: 0 }, &groups);
+    for fold in 0..2 {
+        let (train, _) = split.fold(fold, &examples).unwrap();
+        let [real, fake] = train.group_counts();
+        let inner = train.inner_folds(real.min(fake) as u32, 1).unwrap();
+        assert_eq!(inner.len(), real.min(fake));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
-use fvc_corpus::{Ledger, Part, Split, SplitError};
+use fvc_corpus::{Ledger, Part, Split, SplitConfig, SplitError};
 use fvc_learn::{
     CrossValidation, Detector, Evaluation, Grid, LearnError, Metric, ModelKind, Parameters,
     ScoredSource, TrainSettings, cross_validate, evaluate_sealed, fit_final,
@@ -371,4 +371,28 @@ fn permuted_labels_are_worth_a_coin() {
     let found = validate(kind, &rows, &rows.split(0.0), &search(kind));
     let auc = found.by_source.estimate(Metric::RocAucWithinFolds).unwrap();
     assert!(auc.interval.unwrap().low > 0.6, "{auc:?}");
+}
+
+/// With two groups a class every training side holds one a class: nothing can be held out inside.
+/// The run said "0 inner folds of the 3 asked for", and not what came of it.
+#[test]
+fn a_model_that_was_neither_searched_nor_calibrated_says_so() {
+    let mut rows = Simulated::new(4, 1.0, 6);
+    for item in &rows.evidence {
+        let fake = ["g1", "g3"].contains(&item.declared[0].as_str());
+        rows.labels.insert(item.content_id, simulated::label(fake));
+    }
+    let config = SplitConfig { folds: 2, test_fraction: 0.0, seed: 1 };
+    let split = Split::plan(&rows.groups(), &rows.labels, &config).unwrap();
+    let settings = search(ModelKind::LogisticRegression);
+    let found = validate(ModelKind::LogisticRegression, &rows, &split, &settings);
+    assert_eq!(found.notes.len(), 2, "{:?}", found.notes);
+    for (fold, note) in found.folds.iter().zip(&found.notes) {
+        assert_eq!(fold.selection.inner_folds, 0);
+        assert_eq!(fold.calibration, fvc_learn::Calibration::IDENTITY);
+        assert!(note.contains("not searched") && note.contains("not calibrated"), "{note}");
+    }
+    let detector = finish(ModelKind::LogisticRegression, &rows, &split, &settings, &found);
+    let short = detector.selection().shortfall(&settings).unwrap();
+    assert!(short.contains("2 inner folds of the 3 asked for"), "{short}");
 }
