@@ -75,11 +75,14 @@ impl Evaluation {
     }
 }
 
-/// How much better a model is than a baseline, on the same groups.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How much better a model is than the baseline that is best by this number, on the same groups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Margin {
     /// Which number.
     pub metric: Metric,
+    /// The baseline. Which one is best differs between numbers: one that barely ranks may be
+    /// confident, and then its log loss is far above that of the majority.
+    pub baseline: String,
     /// What a row counts.
     pub weighting: Weighting,
     /// By how much the model is better (log loss and the like: by how much it is lower).
@@ -124,30 +127,41 @@ pub(crate) fn evaluate(
     Evaluation { metrics, estimates, draws: made, one_class_draws }
 }
 
-/// The model's metric less the baseline's, signed so that more is better; `None` when one of them
-/// is not defined. Both hold the same sources in the same groups, which is what pairs the draws.
+/// The model's metric less that of the baseline that is best by it, signed so that more is better;
+/// `None` when the model or every baseline leaves it undefined. All hold the same sources in the
+/// same groups, which is what pairs the draws.
 pub(crate) fn margin(
     model: &ScoredRows,
-    baseline: &ScoredRows,
+    baselines: &[(&str, &ScoredRows)],
     metric: Metric,
     weighting: Weighting,
     draws: u32,
     seed: u64,
 ) -> Option<Margin> {
     let sign = if metric.larger_is_better() { 1.0 } else { -1.0 };
-    let of = |rows: &ScoredRows, times: &[u32]| rows.values(weighting, times).1[metric as usize];
-    let difference = |times: &[u32]| {
-        of(model, times).zip(of(baseline, times)).map(|(own, other)| sign * (own - other))
+    let of = |rows: &ScoredRows, times: &[u32]| {
+        rows.values(weighting, times).1[metric as usize].map(|value| sign * value)
     };
-    let value = difference(&vec![1; model.group_count()])?;
+    let once = vec![1; model.group_count()];
+    let mut best: Option<(f64, &str, &ScoredRows)> = None;
+    for (name, rows) in baselines {
+        if let Some(reached) = of(rows, &once)
+            && best.is_none_or(|(known, ..)| reached > known)
+        {
+            best = Some((reached, name, rows));
+        }
+    }
+    let (reached, name, baseline) = best?;
+    let value = of(model, &once)? - reached;
     let made = if model.group_count() < 2 { 0 } else { draws };
     let mut times = vec![0; model.group_count()];
     let mut found = Vec::new();
     for draw in 0..made {
         draw_groups(seed, draw, &mut times);
-        found.extend(difference(&times));
+        found.extend(of(model, &times).zip(of(baseline, &times)).map(|(own, other)| own - other));
     }
-    Some(Margin { metric, weighting, value, interval: interval(found, made) })
+    let interval = interval(found, made);
+    Some(Margin { metric, baseline: name.to_owned(), weighting, value, interval })
 }
 
 /// Draws as many groups as there are, with replacement; `times` says how often each was drawn.

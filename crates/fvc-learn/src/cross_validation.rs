@@ -154,9 +154,8 @@ pub struct CrossValidation {
     pub by_group: Evaluation,
     /// The trivial models.
     pub baselines: Vec<Baseline>,
-    /// The baseline with the highest ROC-AUC within folds.
-    pub best_baseline: String,
-    /// How far the model is above that baseline, each as a gain (log loss turned around).
+    /// How far the model is above the best baseline of each number, each as a gain (log loss
+    /// turned around).
     pub margins: Vec<Margin>,
     /// Things that a reader must know.
     pub notes: Vec<String>,
@@ -195,6 +194,8 @@ pub struct SealedEvaluation {
     pub predictions: Vec<ScoredSource>,
     /// The trivial models, fitted on the training side.
     pub baselines: Vec<Baseline>,
+    /// How far the model is above the best baseline of each number on the sealed sources.
+    pub margins: Vec<Margin>,
 }
 
 /// A model fitted on one side, with all that was fitted on the way.
@@ -398,7 +399,6 @@ pub fn cross_validate(
     let rows = scored_rows(&predictions)?;
     let (draws, seed) = (settings.bootstrap_draws, settings.seed);
     let mut baselines = Vec::new();
-    let mut best: Option<(f64, String, ScoredRows)> = None;
     for (name, inputs) in baseline_inputs(examples, roles)? {
         let mut scored = Vec::new();
         let mut note = None;
@@ -412,26 +412,9 @@ pub fn cross_validate(
                 majority(&train, &eval, fold)?
             });
         }
-        let own = scored_rows(&scored)?;
-        let evaluation = evaluate(&own, Weighting::Sources, draws, seed);
-        let reached = evaluation.metrics.roc_auc_within_folds.unwrap_or(0.5);
-        if best.as_ref().is_none_or(|(known, _, _)| reached > *known) {
-            best = Some((reached, name.to_owned(), own));
-        }
-        baselines.push(Baseline { name: name.to_owned(), evaluation, note });
+        baselines.push((name, note, scored_rows(&scored)?));
     }
-    let (best_baseline, margins) = match &best {
-        Some((_, name, baseline)) => (
-            name.clone(),
-            [Metric::RocAucWithinFolds, Metric::BalancedAccuracy, Metric::LogLoss]
-                .into_iter()
-                .filter_map(|metric| {
-                    margin(&rows, baseline, metric, Weighting::Sources, draws, seed)
-                })
-                .collect(),
-        ),
-        None => (String::new(), Vec::new()),
-    };
+    let (baselines, margins) = judge_baselines(&rows, baselines, settings);
     Ok(CrossValidation {
         model: kind,
         folds,
@@ -439,10 +422,36 @@ pub fn cross_validate(
         by_group: evaluate(&rows, Weighting::Groups, draws, seed),
         predictions,
         baselines,
-        best_baseline,
         margins,
         notes,
     })
+}
+
+/// A baseline's name, its note and its scores.
+type ScoredBaseline = (&'static str, Option<String>, ScoredRows);
+
+/// The numbers of the baselines, and how far the model that scored `rows` is above them.
+fn judge_baselines(
+    rows: &ScoredRows,
+    scored: Vec<ScoredBaseline>,
+    settings: &TrainSettings,
+) -> (Vec<Baseline>, Vec<Margin>) {
+    let (draws, seed) = (settings.bootstrap_draws, settings.seed);
+    let named: Vec<(&str, &ScoredRows)> =
+        scored.iter().map(|(name, _, own)| (*name, own)).collect();
+    let margins = [Metric::RocAucWithinFolds, Metric::BalancedAccuracy, Metric::LogLoss]
+        .into_iter()
+        .filter_map(|metric| margin(rows, &named, metric, Weighting::Sources, draws, seed))
+        .collect();
+    let baselines = scored
+        .into_iter()
+        .map(|(name, note, own)| Baseline {
+            name: name.to_owned(),
+            evaluation: evaluate(&own, Weighting::Sources, draws, seed),
+            note,
+        })
+        .collect();
+    (baselines, margins)
 }
 
 /// The inputs of each baseline; nothing for the majority.
@@ -591,13 +600,14 @@ pub fn evaluate_sealed(
         } else {
             fit_baseline(&train, &eval, 0, settings, &mut note)?
         };
-        let evaluation = evaluate(&scored_rows(&scored)?, Weighting::Sources, draws, seed);
-        baselines.push(Baseline { name: name.to_owned(), evaluation, note });
+        baselines.push((name, note, scored_rows(&scored)?));
     }
+    let (baselines, margins) = judge_baselines(&rows, baselines, settings);
     Ok(SealedEvaluation {
         by_source: evaluate(&rows, Weighting::Sources, draws, seed),
         by_group: evaluate(&rows, Weighting::Groups, draws, seed),
         predictions,
         baselines,
+        margins,
     })
 }

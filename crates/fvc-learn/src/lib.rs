@@ -19,7 +19,7 @@
 //! 2. The scores of all folds become [`Metrics`] by source and by group, each with an [`Interval`]
 //!    from a bootstrap over groups ([`Evaluation`]), beside trivial models ([`Baseline`]) that learn
 //!    from the container, the duration, the size or the pattern of missing values only; what a model
-//!    is worth is its [`Margin`] over the best of them.
+//!    is worth is its [`Margin`] over the best of them by each number.
 //! 3. [`fit_final`] repeats the search on all groups that are not sealed and takes its
 //!    [`Thresholds`] from the outer folds' probabilities. The [`Detector`] that comes of it says
 //!    real, fake or uncertain, what it promises, and why; it is one file, read back with its hash.

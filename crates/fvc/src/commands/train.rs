@@ -1,6 +1,6 @@
 //! What training found, for people.
 
-use fvc_learn::{Baseline, CrossValidation, Evaluation, Margin, Metric};
+use fvc_learn::{Baseline, Evaluation, Margin, Metric};
 use fvc_pipeline::TrainOutcome;
 
 use crate::display::{Table, interval};
@@ -55,8 +55,9 @@ pub(super) fn render(outcome: &TrainOutcome) -> String {
     lines.push(table.render());
     for model in &outcome.models {
         lines.push(String::new());
-        lines.extend(margins(model.model.name(), &model.cross_validation));
-        lines.extend(model.cross_validation.notes.iter().map(|note| format!("  note: {note}")));
+        let validated = &model.cross_validation;
+        lines.extend(margins(model.model.name(), &validated.by_source, &validated.margins));
+        lines.extend(validated.notes.iter().map(|note| format!("  note: {note}")));
     }
     if let Some(sealed) = &outcome.sealed {
         lines.push(String::new());
@@ -71,6 +72,9 @@ pub(super) fn render(outcome: &TrainOutcome) -> String {
             table.row(baseline_row(baseline));
         }
         lines.push(table.render());
+        lines.push(String::new());
+        let found = &sealed.evaluation;
+        lines.extend(margins(outcome.chosen.name(), &found.by_source, &found.margins));
     }
     lines.push(String::new());
     lines.push(format!(
@@ -97,21 +101,26 @@ fn baseline_row(baseline: &Baseline) -> Vec<String> {
     row(&format!("baseline: {}", baseline.name), &baseline.evaluation)
 }
 
-/// How far a model is above the best baseline, and whether that is more than chance.
-fn margins(name: &str, validated: &CrossValidation) -> Vec<String> {
-    let mut lines = vec![format!("{name} over the best baseline ({}):", validated.best_baseline)];
-    for Margin { metric, value, interval: bounds, .. } in &validated.margins {
+/// How far a model is above the best baseline of each number, and whether that is more than chance.
+fn margins(name: &str, evaluation: &Evaluation, margins: &[Margin]) -> Vec<String> {
+    let mut lines = vec![format!("{name} over the best baseline:")];
+    for Margin { metric, baseline, value, interval: bounds, .. } in margins {
         let bounds = bounds.map(|found| (found.low, found.high));
-        lines.push(format!("  {metric}: gain {}", interval(Some(*value), bounds)));
+        lines.push(format!("  {metric}: gain {} over {baseline}", interval(Some(*value), bounds)));
     }
-    let auc = validated.by_source.estimate(Metric::RocAucWithinFolds);
-    let gain = validated.margins.iter().find(|margin| margin.metric == Metric::RocAucWithinFolds);
-    if auc.and_then(|auc| auc.interval).is_some_and(|found| found.low <= 0.5 && found.high >= 0.5) {
+    let auc = evaluation.estimate(Metric::RocAucWithinFolds).and_then(|auc| auc.interval);
+    let gain = margins.iter().find(|margin| margin.metric == Metric::RocAucWithinFolds);
+    if auc.is_some_and(|found| found.low <= 0.5 && found.high >= 0.5) {
         lines.push("  At chance: the interval of its ROC-AUC holds 0.5.".to_owned());
-    } else if auc.and_then(|auc| auc.interval).is_some_and(|found| found.high < 0.5) {
+    } else if auc.is_some_and(|found| found.high < 0.5) {
         lines.push("  Worse than chance: the interval of its ROC-AUC is below 0.5.".to_owned());
-    } else if gain.and_then(|gain| gain.interval).is_some_and(|found| found.low <= 0.0) {
-        lines.push("  Not shown to be better than that baseline: the interval holds 0.".to_owned());
+    } else if let Some(gain) = gain
+        && gain.interval.is_some_and(|found| found.low <= 0.0)
+    {
+        lines.push(format!(
+            "  Not shown to rank better than {}: the interval holds 0.",
+            gain.baseline
+        ));
     }
     lines
 }
