@@ -261,23 +261,28 @@ pub(crate) fn fit_chain(
     for (inner_train, _) in &inner {
         stopping = stopping && splits_again(inner_train)?;
     }
-    let mut points: Vec<Parameters> = Vec::new();
-    for mut point in kind.grid(settings.grid) {
-        if !stopping {
-            point.extend(kind.without_inner_split());
-        }
-        point.extend(settings.parameters.clone());
-        if !points.contains(&point) {
-            points.push(point);
-        }
+    let fixed = &settings.parameters;
+    let mut points = kind.points(settings.grid, fixed)?;
+    if inner.is_empty() {
+        // Nothing to search with: the defaults, or the first point where these do not go with what
+        // is fixed.
+        points = vec![kind.beside(&Parameters::new(), fixed).unwrap_or_else(|| points.remove(0))];
     }
-    if inner.is_empty() || points.is_empty() {
-        let mut point = if stopping { Parameters::new() } else { kind.without_inner_split() };
-        point.extend(settings.parameters.clone());
-        points = vec![point];
+    if !stopping {
+        let mut without: Vec<Parameters> = Vec::new();
+        for point in points {
+            let mut known = kind.without_inner_split();
+            known.extend(fixed.clone());
+            let point = kind.beside(&point, &known).unwrap_or(point);
+            if !without.contains(&point) {
+                without.push(point);
+            }
+        }
+        points = without;
     }
     let mut tried = Vec::with_capacity(points.len());
     let mut best: Option<(f64, usize, OutOfFold)> = None;
+    let mut first_failure = None;
     for (number, point) in points.iter().enumerate() {
         // A point out of range is the user's fault and not a result.
         let estimator = kind.estimator(point, settings.seed)?;
@@ -315,16 +320,19 @@ pub(crate) fn fit_chain(
                 }
             }
             Err(LearnError::Cancelled) => return Err(LearnError::Cancelled),
-            Err(error) if points.len() == 1 => return Err(error),
-            Err(error) => tried.push(GridPoint {
-                parameters: point.clone(),
-                log_loss: None,
-                failure: Some(error.to_string()),
-            }),
+            Err(error) => {
+                tried.push(GridPoint {
+                    parameters: point.clone(),
+                    log_loss: None,
+                    failure: Some(error.to_string()),
+                });
+                first_failure.get_or_insert(error);
+            }
         }
     }
     let Some((_, number, rows)) = best else {
-        return Err(LearnError::Nothing { model: kind.name(), expected: "grid points that fit" });
+        let nothing = LearnError::Nothing { model: kind.name(), expected: "grid points that fit" };
+        return Err(first_failure.unwrap_or(nothing));
     };
     stop_if(cancel)?;
     let chosen = points[number].clone();

@@ -149,6 +149,48 @@ impl ModelKind {
         }
     }
 
+    /// The points of a grid beside parameters fixed by hand, each distinct one once: what is fixed
+    /// is not searched, and what would contradict it is left out of a point, or the point out of
+    /// the grid. So `penalty` fixed to `l2` takes the ratio from the points of the elastic net, and
+    /// `l1_ratio` fixed leaves only those.
+    ///
+    /// # Errors
+    /// No point goes with what is fixed: a parameter that is unknown, out of range, or against
+    /// another one that is fixed.
+    pub fn points(self, grid: Grid, fixed: &Parameters) -> Result<Vec<Parameters>, LearnError> {
+        let mut points = Vec::new();
+        for point in self.grid(grid) {
+            if let Some(point) = self.beside(&point, fixed)
+                && !points.contains(&point)
+            {
+                points.push(point);
+            }
+        }
+        if points.is_empty() {
+            self.estimator(fixed, 0)?;
+            points.push(fixed.clone());
+        }
+        Ok(points)
+    }
+
+    /// All that is fixed and as much of `point` as goes with it; nothing when even the defaults do
+    /// not.
+    pub(crate) fn beside(self, point: &Parameters, fixed: &Parameters) -> Option<Parameters> {
+        let open: Vec<_> = point.iter().filter(|(name, _)| !fixed.contains_key(*name)).collect();
+        // Points have a handful of names: every choice of what to leave out, the fewest first.
+        let mut choices: Vec<u32> = (0..1_u32 << open.len().min(16)).collect();
+        choices.sort_by_key(|left_out| left_out.count_ones());
+        choices.into_iter().find_map(|left_out| {
+            let mut together = fixed.clone();
+            for (at, &(name, value)) in open.iter().enumerate() {
+                if left_out >> at & 1 == 0 {
+                    together.insert(name.clone(), value.clone());
+                }
+            }
+            self.estimator(&together, 0).is_ok().then_some(together)
+        })
+    }
+
     /// Checks parameters; only checked ones can fit.
     ///
     /// `seed` drives all that is random in the fit: rows and columns that trees sample, the groups

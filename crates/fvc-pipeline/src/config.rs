@@ -1,5 +1,6 @@
 //! [`Config`]: everything that decides what is computed, as one TOML file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,8 @@ use fvc_clips::SizeSpec;
 use fvc_corpus::SplitConfig;
 use fvc_learn::{Grid, ModelKind, Parameters, TrainSettings};
 use fvc_media::{Limits, PartialPolicy, Sampling};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::PipelineError;
 
@@ -135,8 +137,10 @@ pub struct TrainConfig {
     /// Whether features of the families container and scale may be learnt from. They name the
     /// uploader, not the manipulation: off.
     pub allow_container_features: bool,
-    /// Parameters fixed by hand, a table a model name; what is fixed is not searched.
-    pub parameters: std::collections::BTreeMap<String, Parameters>,
+    /// Parameters fixed by hand, a table a model, under its name or an alias; what is fixed is not
+    /// searched.
+    #[serde(deserialize_with = "by_model")]
+    pub parameters: BTreeMap<ModelKind, Parameters>,
 }
 
 impl Default for TrainConfig {
@@ -150,9 +154,27 @@ impl Default for TrainConfig {
             max_error: 0.05,
             bootstrap_draws: 1000,
             allow_container_features: false,
-            parameters: std::collections::BTreeMap::new(),
+            parameters: BTreeMap::new(),
         }
     }
+}
+
+/// Tables by any name of a model; two for one model are an error, whatever they are called.
+fn by_model<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<ModelKind, Parameters>, D::Error> {
+    let mut tables = BTreeMap::new();
+    let mut called: BTreeMap<ModelKind, String> = BTreeMap::new();
+    for (name, parameters) in BTreeMap::<String, Parameters>::deserialize(deserializer)? {
+        let kind: ModelKind = name.parse().map_err(D::Error::custom)?;
+        if let Some(other) = called.insert(kind, name.clone()) {
+            return Err(D::Error::custom(format!(
+                "train.parameters: expected one table for {kind}, found {other} and {name}"
+            )));
+        }
+        tables.insert(kind, parameters);
+    }
+    Ok(tables)
 }
 
 impl TrainConfig {
@@ -164,7 +186,7 @@ impl TrainConfig {
             seed: self.seed,
             max_error: self.max_error,
             bootstrap_draws: self.bootstrap_draws,
-            parameters: self.parameters.get(kind.name()).cloned().unwrap_or_else(Parameters::new),
+            parameters: self.parameters.get(&kind).cloned().unwrap_or_default(),
         }
     }
 }
@@ -253,12 +275,6 @@ impl Config {
                 "100 to 100000",
                 self.train.bootstrap_draws.to_string(),
             ));
-        }
-        for name in self.train.parameters.keys() {
-            if name.parse::<ModelKind>().is_err() {
-                let known: Vec<&str> = ModelKind::ALL.iter().map(|kind| kind.name()).collect();
-                return Err(wrong("train.parameters", &known.join(" or "), name.clone()));
-            }
         }
         if !(0.0..=0.5).contains(&self.split.test_fraction) {
             return Err(wrong(

@@ -432,3 +432,36 @@ fn a_model_that_was_neither_searched_nor_calibrated_says_so() {
     let short = detector.selection().shortfall(&settings).unwrap();
     assert!(short.contains("2 inner folds of the 3 asked for"), "{short}");
 }
+
+/// The story is in `registry.rs`; this is the run that failed.
+#[test]
+fn a_run_with_parameters_fixed_by_hand_keeps_them() {
+    let rows = Simulated::new(30, 1.0, 7);
+    let split = rows.split(0.0);
+    let fixed = |name: &str, value: fvc_learn::ParameterValue| {
+        let mut small = Parameters::from([(name.to_owned(), value)]);
+        if name == "early_stopping_folds" {
+            small.insert("n_estimators".to_owned(), 5.0.into());
+            small.insert("max_depth".to_owned(), 2.0.into());
+            small.insert("learning_rate".to_owned(), 0.3.into());
+        }
+        small
+    };
+    for (kind, grid, fixed) in [
+        (ModelKind::LogisticRegression, Grid::Small, fixed("penalty", "l2".into())),
+        (ModelKind::LogisticRegression, Grid::Small, fixed("penalty", "none".into())),
+        (ModelKind::LogisticRegression, Grid::Small, fixed("l1_ratio", 0.2.into())),
+        (ModelKind::Xgboost, Grid::Reference, fixed("early_stopping_folds", 2.0.into())),
+    ] {
+        let settings = simulated::settings(grid, fixed.clone());
+        let found = validate(kind, &rows, &split, &settings);
+        for fold in &found.folds {
+            for point in &fold.selection.tried {
+                assert_eq!(point.failure, None);
+                assert!(
+                    fixed.iter().all(|(name, value)| point.parameters.get(name) == Some(value))
+                );
+            }
+        }
+    }
+}

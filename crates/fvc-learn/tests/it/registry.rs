@@ -66,3 +66,53 @@ fn parameters_without_effect_are_refused() {
     let stopping = [("early_stopping_rounds", 0.0.into()), ("early_stopping_folds", 3.0.into())];
     assert_eq!(refused(ModelKind::Xgboost, &stopping), Some("early_stopping_folds"));
 }
+
+fn set(given: &[(&str, fvc_learn::ParameterValue)]) -> Parameters {
+    given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// "What is fixed is not searched", says the example configuration. What is fixed was laid over the
+/// points of the grid: `penalty = "l2"` kept the ratio of the elastic net and `penalty = "none"`
+/// kept C, which both are refused, so that the whole run failed.
+#[test]
+fn what_is_fixed_by_hand_is_kept_and_what_contradicts_it_is_not_searched() {
+    let linear = ModelKind::LogisticRegression;
+    let trees = ModelKind::Xgboost;
+    for (kind, given, [reference, small, none]) in [
+        (linear, set(&[("penalty", "l2".into())]), [4, 4, 1]),
+        (linear, set(&[("penalty", "none".into())]), [1, 1, 1]),
+        (linear, set(&[("penalty", "elasticnet".into())]), [16, 8, 1]),
+        (linear, set(&[("l1_ratio", 0.3.into())]), [4, 4, 0]),
+        (linear, set(&[("C", 0.5.into())]), [5, 2, 1]),
+        (linear, set(&[("max_iter", 50.0.into())]), [20, 8, 1]),
+        (trees, set(&[("early_stopping_folds", 3.0.into())]), [64, 4, 1]),
+        (trees, set(&[("early_stopping_rounds", 5.0.into())]), [64, 4, 1]),
+        (trees, set(&[("max_depth", 4.0.into())]), [32, 2, 1]),
+    ] {
+        for (grid, size) in [(Grid::Reference, reference), (Grid::Small, small), (Grid::None, none)]
+        {
+            let Ok(points) = kind.points(grid, &given) else {
+                assert_eq!(size, 0, "{given:?}");
+                continue;
+            };
+            assert_eq!(points.len(), size, "{grid:?} beside {given:?}: {points:?}");
+            for point in points {
+                kind.estimator(&point, 0).unwrap();
+                assert!(given.iter().all(|(name, value)| point.get(name) == Some(value)));
+            }
+        }
+    }
+    // What is wrong in itself is the user's to know.
+    for (given, wrong) in [
+        (set(&[("penalty", "none".into()), ("C", 1.0.into())]), "C"),
+        (set(&[("penalty", "l2".into()), ("l1_ratio", 0.5.into())]), "l1_ratio"),
+        (set(&[("C", (-1.0).into())]), "C"),
+    ] {
+        match linear.points(Grid::Small, &given) {
+            Err(LearnError::Parameter { name, .. }) => assert_eq!(name, wrong),
+            other => panic!("{given:?}: {other:?}"),
+        }
+    }
+    let unknown = linear.points(Grid::Small, &set(&[("depth", 1.0.into())]));
+    assert!(matches!(unknown, Err(LearnError::UnknownParameter { .. })), "{unknown:?}");
+}

@@ -191,3 +191,30 @@ fn the_example_configuration_is_the_default() {
     let example = fvc_pipeline::Config::load(std::path::Path::new(path)).unwrap();
     assert_eq!(example, fvc_pipeline::Config::default());
 }
+
+/// `[train.parameters.xgb]` was read, found to be a model's name, and never looked at again.
+#[test]
+fn fixed_parameters_are_found_under_every_name_of_their_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fvc.toml");
+    let load = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        fvc_pipeline::Config::load(&path)
+    };
+    for kind in fvc_learn::ModelKind::ALL {
+        let plain = load(&format!("[train.parameters.{kind}]\nseven = 7.0\n")).unwrap();
+        assert_eq!(plain.train.settings(kind).parameters.len(), 1);
+        for alias in kind.aliases() {
+            let other = load(&format!("[train.parameters.{alias}]\nseven = 7.0\n")).unwrap();
+            assert_eq!(other, plain, "{alias}");
+            assert_eq!(other.hash().unwrap(), plain.hash().unwrap(), "{alias}");
+            let twice = format!(
+                "[train.parameters.{alias}]\nseven = 7.0\n[train.parameters.{kind}]\nsix = 6.0\n"
+            );
+            let refused = load(&twice).unwrap_err().to_string();
+            assert!(refused.contains(alias) && refused.contains(kind.name()), "{refused}");
+        }
+    }
+    let refused = load("[train.parameters.svn]\nseven = 7.0\n").unwrap_err().to_string();
+    assert!(refused.contains("svn") && refused.contains("logistic_regression"), "{refused}");
+}
