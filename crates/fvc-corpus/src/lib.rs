@@ -3,7 +3,8 @@
 //! - [`gather`] reads folders and tables into [`Candidate`]s; [`Index::build`] joins them by content
 //!   id into [`Source`]s with groups ([`GroupTable`]).
 //! - [`Examples::join`] ties feature rows to labels and groups; a [`Split`] deals groups to folds
-//!   and a sealed part, and is the only maker of [`TrainView`] and [`EvalView`].
+//!   and a sealed part, and is the only maker of [`TrainView`] and [`EvalView`]; a [`Fitted`] model carries what it has
+//!   seen.
 //! - What goes wrong is a [`Failure`]; what was done is a [`Manifest`] whose counts add up; openings
 //!   of the sealed part stand in the [`Ledger`]; a run keeps its records in a [`RunFolder`].
 //!
@@ -24,6 +25,7 @@ mod contained;
 mod error;
 mod examples;
 mod failure;
+mod fitted;
 mod groups;
 mod index;
 mod label;
@@ -39,6 +41,7 @@ pub use candidate::{Candidate, Gathered, check_input, gather, is_sidecar};
 pub use error::CorpusError;
 pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
 pub use failure::{Failure, FailureTable};
+pub use fitted::{FitScope, Fitted, StoredError};
 pub use fvc_clips::write_atomically;
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};
 pub use index::{Index, Source, SplitTable, read_split_table};
@@ -49,6 +52,4 @@ pub use run_folder::RunFolder;
 pub use sealed_opening::SealedOpening;
 pub use split::{Part, SPLIT_VERSION, Split, SplitConfig, SplitError};
 pub use table::{PredictionRow, read_feature_matrix, write_feature_matrix, write_predictions};
-pub use view::{
-    EvalRow, EvalView, FitScope, LeakError, Prediction, Predictions, TrainRow, TrainView,
-};
+pub use view::{EvalRow, EvalView, LeakError, Prediction, Predictions, TrainRow, TrainView};

@@ -10,37 +10,7 @@ use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
 use crate::split::{GroupCounts, deal_folds, missing_class};
-use crate::{Examples, GroupId, Label, Part, SealedOpening, Split, SplitError};
-
-/// What a model was fitted on: the groups and sources of a [`TrainView`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FitScope {
-    split_hash: String,
-    groups: BTreeSet<GroupId>,
-    content_ids: BTreeSet<ContentId>,
-}
-
-impl FitScope {
-    /// The split whose training side this is, by hash.
-    pub fn split_hash(&self) -> &str {
-        &self.split_hash
-    }
-
-    /// Whether a source was fitted on.
-    pub fn contains(&self, content_id: &ContentId) -> bool {
-        self.content_ids.contains(content_id)
-    }
-
-    /// The sources that were fitted on.
-    pub fn content_ids(&self) -> impl Iterator<Item = &ContentId> {
-        self.content_ids.iter()
-    }
-
-    /// The groups that were fitted on.
-    pub fn groups(&self) -> impl Iterator<Item = &GroupId> {
-        self.groups.iter()
-    }
-}
+use crate::{Examples, FitScope, Fitted, GroupId, Label, Part, SealedOpening, Split, SplitError};
 
 /// A row to be scored belongs to a group that the model was fitted on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,26 +132,28 @@ pub struct EvalRow<'a> {
 /// }
 /// ```
 ///
-/// It has no scores for a model that does not say what it was fitted on:
+/// It has scores for what was fitted on a view, and for nothing else:
 ///
 /// ```
-/// # use fvc_corpus::{EvalView, FitScope, LeakError, Predictions};
-/// fn scores(to_score: &EvalView<'_>, seen: &FitScope) -> Result<Predictions, LeakError> {
-///     to_score.score_with(seen, |values| values[0])
+/// # use fvc_corpus::{EvalView, Fitted, LeakError, Predictions};
+/// fn scores(to_score: &EvalView<'_>, mean: &Fitted<f64>) -> Result<Predictions, LeakError> {
+///     to_score.score_with(mean, |mean, values| values[0] - mean)
 /// }
 /// ```
 ///
-/// ```compile_fail,E0061
-/// # use fvc_corpus::{EvalView, FitScope, LeakError, Predictions};
-/// fn scores(to_score: &EvalView<'_>, seen: &FitScope) -> Result<Predictions, LeakError> {
-///     to_score.score_with(|values: &[f64]| values[0])
+/// ```compile_fail,E0308
+/// # use fvc_corpus::{EvalView, Fitted, LeakError, Predictions};
+/// fn scores(to_score: &EvalView<'_>, mean: &f64) -> Result<Predictions, LeakError> {
+///     to_score.score_with(mean, |mean, values| values[0] - mean)
 /// }
 /// ```
 ///
-/// ```compile_fail,E0599
-/// # use fvc_corpus::{EvalView, FitScope, LeakError, Predictions};
-/// fn scores(to_score: &EvalView<'_>, seen: &FitScope) -> Result<Predictions, LeakError> {
-///     to_score.score_with(&FitScope::default(), |values| values[0])
+/// A model does not pass beside the fitted one either, for the scores are a function of that alone:
+///
+/// ```compile_fail,E0308
+/// # use fvc_corpus::{EvalView, Fitted, LeakError, Predictions};
+/// fn scores(to_score: &EvalView<'_>, mean: &Fitted<f64>, other: f64) -> Result<Predictions, LeakError> {
+///     to_score.score_with(mean, |_, values| values[0] - other)
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -482,27 +454,28 @@ impl<'a> EvalView<'a> {
         })
     }
 
-    /// Scores every row with `score`, which was fitted on `fitted_on`, and only then puts the
-    /// labels beside the scores.
+    /// Scores every row with `fitted`, and only then puts the labels beside the scores. `score` says
+    /// how a fitted model scores a row; it is a plain function, so that nothing else can.
     ///
     /// # Errors
     /// A row belongs to a group or is a source that the model was fitted on.
-    pub fn score_with(
+    pub fn score_with<T>(
         &self,
-        fitted_on: &FitScope,
-        mut score: impl FnMut(&[f64]) -> f64,
+        fitted: &Fitted<T>,
+        score: fn(&T, &[f64]) -> f64,
     ) -> Result<Predictions, LeakError> {
+        let scope = fitted.scope();
         let mut rows = Vec::with_capacity(self.rows.len());
         for &at in &self.rows {
             let row = &self.examples.rows[at];
-            if fitted_on.groups.contains(&row.group) || fitted_on.contains(&row.content_id) {
+            if scope.groups.contains(&row.group) || scope.contains(&row.content_id) {
                 return Err(LeakError { content_id: row.content_id, group: row.group.clone() });
             }
             rows.push(Prediction {
                 content_id: row.content_id,
                 group: row.group.clone(),
                 label: row.label,
-                score: score(self.examples.values_of(at)),
+                score: score(fitted, self.examples.values_of(at)),
             });
         }
         Ok(Predictions { rows })

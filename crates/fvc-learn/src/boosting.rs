@@ -192,7 +192,7 @@ impl Estimator for GradientBoosting {
         train: &TrainView<'_>,
         preprocessor: &Preprocessor,
     ) -> Result<Fitted, LearnError> {
-        library::fit(self, train, preprocessor)
+        train.fit(|train| library::fit(self, train, preprocessor))
     }
 
     #[cfg(not(feature = "xgboost"))]

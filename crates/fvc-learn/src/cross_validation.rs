@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_corpus::{
-    EvalView, Examples, FitScope, GroupId, Label, PredictionRow, SealedOpening, Split, SplitError,
-    TrainView,
+    EvalView, Examples, GroupId, Label, PredictionRow, SealedOpening, Split, SplitError, TrainView,
 };
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::bootstrap::{Evaluation, Margin, evaluate, margin};
 use crate::metrics::{Metric, Scored, ScoredRows, Weighting};
 use crate::{
-    Calibration, Detector, Fitted, Grid, LearnError, ModelKind, Parameters, Preprocessor,
+    Calibration, Detector, FittedModel, Grid, LearnError, ModelKind, Parameters, Preprocessor,
     Thresholds,
 };
 
@@ -201,16 +200,12 @@ pub struct SealedEvaluation {
 /// A model fitted on one side, with all that was fitted on the way.
 pub(crate) struct Chain {
     pub(crate) preprocessor: Preprocessor,
-    pub(crate) fitted: Fitted,
+    pub(crate) fitted: FittedModel,
     pub(crate) calibration: Calibration,
     pub(crate) selection: Selection,
 }
 
 impl Chain {
-    pub(crate) fn scope(&self) -> &FitScope {
-        &self.fitted.scope
-    }
-
     pub(crate) fn margin(&self, row: &[f64]) -> f64 {
         self.fitted.body.margin(&self.preprocessor.apply(row))
     }
@@ -240,7 +235,7 @@ fn inner_folds<'a>(
 type OutOfFold = Vec<(f64, Label)>;
 
 /// Selection, refit and calibration inside one training side.
-pub(crate) fn fit_chain(
+fn fit_chain(
     kind: ModelKind,
     train: &TrainView<'_>,
     settings: &TrainSettings,
@@ -291,8 +286,11 @@ pub(crate) fn fit_chain(
             let mut loss = 0.0;
             for (inner_train, inner_eval, preprocessor) in &prepared {
                 stop_if(cancel)?;
-                let fitted = estimator.fit(inner_train, preprocessor)?;
-                let scored = inner_eval.score_with(&fitted.scope, |row| {
+                let fitted = inner_train.fit(|inner_train| {
+                    let fitted = estimator.fit(inner_train, preprocessor)?;
+                    Ok::<_, LearnError>((preprocessor, fitted.into_inner()))
+                })?;
+                let scored = inner_eval.score_with(&fitted, |(preprocessor, fitted), row| {
                     fitted.body.margin(&preprocessor.apply(row))
                 })?;
                 let own: f64 = scored
@@ -337,7 +335,8 @@ pub(crate) fn fit_chain(
     stop_if(cancel)?;
     let chosen = points[number].clone();
     let preprocessor = Preprocessor::fit(train, kind.preprocessing())?;
-    let fitted = kind.estimator(&chosen, settings.seed)?.fit(train, &preprocessor)?;
+    let estimator = kind.estimator(&chosen, settings.seed)?;
+    let fitted = estimator.fit(train, &preprocessor)?.into_inner();
     let calibration =
         if inner.is_empty() { Calibration::IDENTITY } else { Calibration::fit(&rows) };
     let selection = Selection { chosen, tried, inner_folds: inner.len() as u32 };
@@ -345,8 +344,12 @@ pub(crate) fn fit_chain(
 }
 
 /// Scores a view by a fitted chain.
-fn score(chain: &Chain, view: &EvalView<'_>, fold: u32) -> Result<Vec<ScoredSource>, LearnError> {
-    let scored = view.score_with(chain.scope(), |row| chain.margin(row))?;
+fn score(
+    chain: &fvc_corpus::Fitted<Chain>,
+    view: &EvalView<'_>,
+    fold: u32,
+) -> Result<Vec<ScoredSource>, LearnError> {
+    let scored = view.score_with(chain, Chain::margin)?;
     Ok(scored
         .rows
         .into_iter()
@@ -391,11 +394,12 @@ pub fn cross_validate(
     let mut notes = Vec::new();
     for fold in 0..split.folds() {
         let (train, eval) = split.fold(fold, &inputs)?;
-        let chain = fit_chain(kind, &train, settings, cancel)?;
+        let chain = train.fit(|train| fit_chain(kind, train, settings, cancel))?;
         notes.extend(
             chain.selection.shortfall(settings).map(|found| format!("fold {fold}: {found}")),
         );
         predictions.extend(score(&chain, &eval, fold)?);
+        let chain = chain.into_inner();
         folds.push(FoldOutcome {
             fold,
             calibration: chain.calibration,
@@ -490,7 +494,8 @@ fn majority(
 ) -> Result<Vec<ScoredSource>, LearnError> {
     let [real, fake] = train.source_counts();
     let margin = ((fake as f64 + 1.0) / (real as f64 + 1.0)).ln();
-    let scored = eval.score_with(train.scope(), |_| margin)?;
+    let fitted = train.fit(|_| Ok::<_, LearnError>(margin))?;
+    let scored = eval.score_with(&fitted, |margin, _| *margin)?;
     Ok(scored
         .rows
         .into_iter()
@@ -514,29 +519,19 @@ fn fit_baseline(
     note: &mut Option<String>,
 ) -> Result<Vec<ScoredSource>, LearnError> {
     let kind = ModelKind::LogisticRegression;
-    let fitted = Preprocessor::fit(train, kind.preprocessing()).and_then(|preprocessor| {
+    let fitted = train.fit(|train| {
+        let preprocessor = Preprocessor::fit(train, kind.preprocessing())?;
         if preprocessor.kept_columns().is_empty() {
-            return Ok(None);
+            return Err(LearnError::Nothing { model: kind.name(), expected: "columns" });
         }
-        let fitted =
-            kind.estimator(&Parameters::new(), settings.seed)?.fit(train, &preprocessor)?;
-        Ok(Some((preprocessor, fitted)))
+        let estimator = kind.estimator(&Parameters::new(), settings.seed)?;
+        let fitted = estimator.fit(train, &preprocessor)?.into_inner();
+        let selection = Selection { chosen: Parameters::new(), tried: Vec::new(), inner_folds: 0 };
+        Ok(Chain { preprocessor, fitted, calibration: Calibration::IDENTITY, selection })
     });
     match fitted {
-        Ok(Some((preprocessor, fitted))) => {
-            let chain = Chain {
-                preprocessor,
-                fitted,
-                calibration: Calibration::IDENTITY,
-                selection: Selection {
-                    chosen: Parameters::new(),
-                    tried: Vec::new(),
-                    inner_folds: 0,
-                },
-            };
-            score(&chain, eval, fold)
-        }
-        Ok(None) | Err(LearnError::Nothing { .. }) => {
+        Ok(chain) => score(&chain, eval, fold),
+        Err(LearnError::Nothing { .. }) => {
             note.get_or_insert_with(|| {
                 "its columns are constant in some training side: majority there".to_owned()
             });
@@ -561,12 +556,11 @@ pub fn fit_final(
 ) -> Result<Detector, LearnError> {
     let inputs = examples.with_columns(&roles.model)?;
     let train = split.training(&inputs)?;
-    let chain = fit_chain(kind, &train, settings, cancel)?;
     let thresholds = Thresholds::fit(
         validated.predictions.iter().map(|row| (&row.group, row.label, row.probability)),
         settings.max_error,
     );
-    Ok(Detector::new(kind, &train, chain, thresholds))
+    Detector::fit(kind, &train, thresholds, |train| fit_chain(kind, train, settings, cancel))
 }
 
 /// Scores the sealed part once.
@@ -583,7 +577,7 @@ pub fn evaluate_sealed(
 ) -> Result<SealedEvaluation, LearnError> {
     let inputs = examples.with_columns(detector.columns())?;
     let view = split.open_sealed(opening, &inputs)?;
-    let scored = view.score_with(detector.scope(), |row| detector.margin(row))?;
+    let scored = detector.score(&view)?;
     let predictions: Vec<ScoredSource> = scored
         .rows
         .into_iter()

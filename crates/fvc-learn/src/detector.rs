@@ -4,15 +4,17 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use fvc_corpus::{FitScope, TrainView, write_atomically};
+use fvc_corpus::{
+    EvalView, FitScope, Fitted, LeakError, Predictions, StoredError, TrainView, write_atomically,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::quantile;
 use crate::cross_validation::{Chain, Selection};
-use crate::{Calibration, Fitted, LearnError, ModelKind, Preprocessor, Thresholds, Verdict};
+use crate::{Calibration, FittedModel, LearnError, ModelKind, Preprocessor, Thresholds, Verdict};
 
 /// Version of the model file.
-const FILE_VERSION: u32 = 1;
+const FILE_VERSION: u32 = 2;
 /// The largest model file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
@@ -56,43 +58,72 @@ pub struct Assessment {
 }
 
 /// A fitted model: preprocessing, model, calibration, thresholds, and what it has seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// It comes from [`crate::fit_final`] or from a whole file ([`Detector::load`]):
+///
+/// ```
+/// # use fvc_learn::{Detector, LearnError};
+/// fn read(path: &std::path::Path) -> Result<Detector, LearnError> {
+///     Ok(Detector::load(path)?.0)
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use fvc_learn::Detector;
+/// fn read(text: &str) -> serde_json::Result<Detector> {
+///     serde_json::from_str(text)
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
 pub struct Detector {
+    parts: Fitted<Parts>,
+}
+
+/// All that a verdict depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Parts {
     kind: ModelKind,
     preprocessor: Preprocessor,
-    fitted: Fitted,
+    fitted: FittedModel,
     calibration: Calibration,
     thresholds: Thresholds,
     selection: Selection,
     seen: Vec<Option<Seen>>,
 }
 
-/// What every version of the file begins with: read before the rest, so that a file of another
-/// version is told as such, whatever has changed behind it.
-#[derive(Deserialize)]
-struct ModelFileHeader {
-    format: String,
-    version: u32,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ModelFile {
-    format: String,
-    version: u32,
-    hash: String,
-    recipe: serde_json::Value,
-    detector: Detector,
+impl Parts {
+    fn margin(&self, values: &[f64]) -> f64 {
+        self.fitted.body.margin(&self.preprocessor.apply(values))
+    }
 }
 
 const FORMAT: &str = "fvc detector";
 
 impl Detector {
-    pub(crate) fn new(
+    pub(crate) fn fit(
         kind: ModelKind,
         train: &TrainView<'_>,
-        chain: Chain,
         thresholds: Thresholds,
-    ) -> Self {
+        fit_chain: impl FnOnce(&TrainView<'_>) -> Result<Chain, LearnError>,
+    ) -> Result<Self, LearnError> {
+        let parts = train.fit(|train| {
+            let chain = fit_chain(train)?;
+            let seen = Self::seen(train, &chain);
+            let Chain { preprocessor, fitted, calibration, selection } = chain;
+            Ok::<_, LearnError>(Parts {
+                kind,
+                preprocessor,
+                fitted,
+                calibration,
+                thresholds,
+                selection,
+                seen,
+            })
+        })?;
+        Ok(Self { parts })
+    }
+
+    fn seen(train: &TrainView<'_>, chain: &Chain) -> Vec<Option<Seen>> {
         let columns = chain.preprocessor.input_columns().len();
         let mut values: Vec<Vec<f64>> = vec![Vec::new(); columns];
         for row in train.rows().filter(|row| row.variant == 0) {
@@ -102,7 +133,7 @@ impl Detector {
                 }
             }
         }
-        let seen = values
+        values
             .into_iter()
             .map(|mut values| {
                 values.sort_by(f64::total_cmp);
@@ -114,44 +145,47 @@ impl Detector {
                     largest,
                 })
             })
-            .collect();
-        let Chain { preprocessor, fitted, calibration, selection } = chain;
-        Self { kind, preprocessor, fitted, calibration, thresholds, selection, seen }
+            .collect()
+    }
+
+    /// Raw log odds of a view's sources, beside their labels.
+    pub(crate) fn score(&self, view: &EvalView<'_>) -> Result<Predictions, LeakError> {
+        view.score_with(&self.parts, Parts::margin)
     }
 
     /// The model's name.
     pub fn kind(&self) -> ModelKind {
-        self.kind
+        self.parts.kind
     }
 
     /// The columns of a row, in order.
     pub fn columns(&self) -> &[String] {
-        self.preprocessor.input_columns()
+        self.parts.preprocessor.input_columns()
     }
 
     /// What it was fitted on.
     pub fn scope(&self) -> &FitScope {
-        &self.fitted.scope
+        self.parts.scope()
     }
 
     /// The chosen parameters and the search that chose them.
     pub fn selection(&self) -> &Selection {
-        &self.selection
+        &self.parts.selection
     }
 
     /// The thresholds of its verdicts.
     pub fn thresholds(&self) -> &Thresholds {
-        &self.thresholds
+        &self.parts.thresholds
     }
 
     /// Raw log odds of a row.
     pub fn margin(&self, values: &[f64]) -> f64 {
-        self.fitted.body.margin(&self.preprocessor.apply(values))
+        self.parts.margin(values)
     }
 
     /// Calibrated probability of a margin.
     pub fn probability(&self, margin: f64) -> f64 {
-        self.calibration.probability(margin)
+        self.parts.calibration.probability(margin)
     }
 
     /// Probability, verdict, reasons. A row of another width gets no verdict.
@@ -172,17 +206,18 @@ impl Detector {
                 unusual: Vec::new(),
             };
         }
-        let row = self.preprocessor.apply(values);
-        let parts = self.fitted.body.contributions(&row);
-        let positions: Vec<usize> = self.preprocessor.kept_positions().collect();
+        let row = self.parts.preprocessor.apply(values);
+        let parts = self.parts.fitted.body.contributions(&row);
+        let positions: Vec<usize> = self.parts.preprocessor.kept_positions().collect();
         let mut contributions: Vec<(String, f64, f64)> = self
+            .parts
             .preprocessor
             .kept_columns()
             .iter()
             .zip(&positions)
             .zip(parts.values)
             .map(|((column, &at), part)| {
-                (column.clone(), self.calibration.slope * part, values[at])
+                (column.clone(), self.parts.calibration.slope * part, values[at])
             })
             .collect();
         contributions.sort_by(|left, right| right.1.abs().total_cmp(&left.1.abs()));
@@ -190,7 +225,7 @@ impl Detector {
             .columns()
             .iter()
             .zip(values)
-            .zip(&self.seen)
+            .zip(&self.parts.seen)
             .filter_map(|((column, &value), seen)| {
                 let seen = (*seen)?;
                 let room = 0.1 * (seen.largest - seen.smallest);
@@ -205,8 +240,8 @@ impl Detector {
         Assessment {
             probability,
             margin,
-            verdict: self.thresholds.verdict(probability),
-            promise: self.thresholds.promise(),
+            verdict: self.parts.thresholds.verdict(probability),
+            promise: self.parts.thresholds.promise(),
             contributions,
             unusual,
         }
@@ -222,14 +257,10 @@ impl Detector {
             expected: "a file that can be written".to_owned(),
             found,
         };
-        let file = ModelFile {
-            format: FORMAT.to_owned(),
-            version: FILE_VERSION,
-            hash: hash(recipe, self).map_err(|error| wrong(error.to_string()))?,
-            recipe: recipe.clone(),
-            detector: self.clone(),
-        };
-        let bytes = serde_json::to_vec(&file).map_err(|error| wrong(error.to_string()))?;
+        let bytes = self
+            .parts
+            .to_json(FORMAT, FILE_VERSION, recipe)
+            .map_err(|error| wrong(error.to_string()))?;
         write_atomically(path, &bytes).map_err(|error| wrong(error.to_string()))
     }
 
@@ -251,40 +282,20 @@ impl Detector {
         if bytes.len() as u64 > MAX_FILE {
             return Err(wrong("at most 256 MiB", "a larger file".to_owned()));
         }
-        let no_json = |error: serde_json::Error| wrong("a model file as JSON", error.to_string());
-        let header: ModelFileHeader = serde_json::from_slice(&bytes).map_err(no_json)?;
-        if header.format != FORMAT || header.version != FILE_VERSION {
-            return Err(wrong(
-                &format!("{FORMAT}, version {FILE_VERSION}"),
-                format!(
-                    "{}, version {}",
-                    header.format.chars().take(80).collect::<String>(),
-                    header.version
-                ),
-            ));
-        }
-        let file: ModelFile = serde_json::from_slice(&bytes).map_err(no_json)?;
-        let own = hash(&file.recipe, &file.detector)
-            .map_err(|error| wrong("a model that can be hashed", error.to_string()))?;
-        if own != file.hash {
-            return Err(wrong(&format!("hash {own}"), format!("hash {}", file.hash)));
-        }
-        let detector = file.detector;
-        detector.fitted.body.check().map_err(|found| wrong("a sound model", found))?;
-        let kept = detector.preprocessor.kept_columns().len();
-        let Calibration { slope, intercept, .. } = detector.calibration;
+        let (parts, recipe) = Fitted::<Parts>::from_json(&bytes, FORMAT, FILE_VERSION)
+            .map_err(|StoredError { expected, found }| wrong(&expected, found))?;
+        let detector = Self { parts };
+        let parts = &detector.parts;
+        parts.fitted.body.check().map_err(|found| wrong("a sound model", found))?;
+        let kept = parts.preprocessor.kept_columns().len();
+        let Calibration { slope, intercept, .. } = parts.calibration;
         let numbers_hold = slope.is_finite() && slope >= 0.0 && intercept.is_finite();
-        if detector.fitted.body.width() != kept
-            || detector.seen.len() != detector.columns().len()
+        if parts.fitted.body.width() != kept
+            || parts.seen.len() != detector.columns().len()
             || !numbers_hold
         {
             return Err(wrong("parts that fit together", "parts that do not".to_owned()));
         }
-        Ok((detector, file.recipe))
+        Ok((detector, recipe))
     }
-}
-
-fn hash(recipe: &serde_json::Value, detector: &Detector) -> Result<String, serde_json::Error> {
-    let bytes = serde_json::to_vec(&(recipe, detector))?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use fvc_corpus::{FitScope, TrainView};
+use fvc_corpus::TrainView;
 use serde::{Deserialize, Serialize};
 
 use crate::{LearnError, ModelBody, Preprocessor};
@@ -131,13 +131,14 @@ pub trait Estimator: Send + Sync {
     -> Result<Fitted, LearnError>;
 }
 
-/// A fitted model with what it was fitted on.
+/// A fitted model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fitted {
+pub struct FittedModel {
     /// The model itself, in our own bounded, typed form: prediction needs no library.
     pub body: ModelBody,
-    /// The groups and sources that it has seen.
-    pub scope: FitScope,
     /// How the fit went, for the run folder: iterations, whether it converged, the best round.
     pub notes: BTreeMap<String, f64>,
 }
+
+/// A fitted model with the groups and sources that it has seen.
+pub type Fitted = fvc_corpus::Fitted<FittedModel>;

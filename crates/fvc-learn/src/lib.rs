@@ -88,7 +88,8 @@
 //!   [`Preprocessor::fit`] take a [`fvc_corpus::TrainView`], which only a split hands out;
 //! - seeing a label while scoring: an [`fvc_corpus::EvalRow`] has none;
 //! - scoring with what was never fitted, or with parameters that were never checked: an
-//!   [`Estimator`] has no scores, and only [`ModelKind::estimator`] makes one;
+//!   [`Estimator`] has no scores, and only [`ModelKind::estimator`] makes one; a view is scored by
+//!   a [`fvc_corpus::Fitted`] alone, which a fit ties to what it saw, and by nothing beside it;
 //! - opening the sealed part unrecorded: the ledger alone makes a [`fvc_corpus::SealedOpening`].
 //!
 //! What types cannot tell is an error: a model that has seen a group does not score it
@@ -122,7 +123,7 @@ pub use cross_validation::{
 };
 pub use detector::{Assessment, Detector, Unusual};
 pub use error::LearnError;
-pub use estimator::{Estimator, Fitted, ParameterValue, Parameters};
+pub use estimator::{Estimator, Fitted, FittedModel, ParameterValue, Parameters};
 pub use linear::LinearModel;
 pub use metrics::{
     CALIBRATION_BINS, Confusion, LOG_LOSS_CLIP, Metric, Metrics, THRESHOLD, Weighting,

@@ -50,8 +50,8 @@ use self::solver::{Penalty, Problem};
 use crate::parameter_reader::ParameterReader;
 use crate::training_table::TrainingTable;
 use crate::{
-    Contributions, Estimator, Fitted, LearnError, ModelBody, ParameterValue, Parameters,
-    Preprocessor,
+    Contributions, Estimator, Fitted, FittedModel, LearnError, ModelBody, ParameterValue,
+    Parameters, Preprocessor,
 };
 
 /// The name of this family.
@@ -264,6 +264,16 @@ impl Estimator for LogisticRegression {
         train: &TrainView<'_>,
         preprocessor: &Preprocessor,
     ) -> Result<Fitted, LearnError> {
+        train.fit(|train| self.learn(train, preprocessor))
+    }
+}
+
+impl LogisticRegression {
+    fn learn(
+        &self,
+        train: &TrainView<'_>,
+        preprocessor: &Preprocessor,
+    ) -> Result<FittedModel, LearnError> {
         let table = TrainingTable::build(NAME, train, preprocessor)?;
         if let Some(at) = table.values.iter().position(|value| !value.is_finite()) {
             return Err(LearnError::Value {
@@ -326,7 +336,7 @@ impl Estimator for LogisticRegression {
             doing: "fit finite coefficients",
             message: found,
         })?;
-        Ok(Fitted { body, scope: train.scope().clone(), notes })
+        Ok(FittedModel { body, notes })
     }
 }
 

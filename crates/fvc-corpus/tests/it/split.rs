@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fvc_corpus::{
-    Examples, ExamplesError, FeatureMatrix, FeatureRow, GroupEvidence, GroupTable, Label, Part,
-    Split, SplitConfig, SplitError,
+    Examples, ExamplesError, FeatureMatrix, FeatureRow, Fitted, GroupEvidence, GroupTable, Label,
+    Part, Split, SplitConfig, SplitError,
 };
 use fvc_media::ContentId;
 use proptest::prelude::*;
@@ -413,6 +413,20 @@ fn a_model_cannot_score_a_group_that_it_was_fitted_on() {
     let examples = examples(&corpus, &groups);
     let (train, eval) = split.fold(0, &examples).unwrap();
     let (_, other) = split.fold(1, &examples).unwrap();
-    assert!(eval.score_with(train.scope(), |values| values[0]).is_ok());
-    assert!(other.score_with(train.scope(), |values| values[0]).is_err());
+    let fitted = train.fit(|view| Ok::<_, ()>(view.len() as f64)).unwrap();
+    assert_eq!(fitted.scope(), train.scope());
+    assert!(eval.score_with(&fitted, |model, values| model * values[0]).is_ok());
+    assert!(other.score_with(&fitted, |model, values| model * values[0]).is_err());
+    // A model that was written and read has seen the same.
+    let bytes = fitted.to_json("count", 1, &serde_json::Value::Null).unwrap();
+    let (read, _) = Fitted::<f64>::from_json(&bytes, "count", 1).unwrap();
+    assert_eq!(read, fitted);
+    assert!(other.score_with(&read, |model, values| model * values[0]).is_err());
+    let text = String::from_utf8(bytes).unwrap();
+    let (before, groups) = text.split_once("\"groups\":[").unwrap();
+    let (_, after) = groups.split_once(']').unwrap();
+    let forged = format!("{before}\"groups\":[]{after}");
+    assert_ne!(forged, text);
+    let refused = Fitted::<f64>::from_json(forged.as_bytes(), "count", 1).unwrap_err();
+    assert!(refused.expected.starts_with("hash "), "{refused}");
 }

@@ -8,7 +8,7 @@ use xgb::{Booster, DMatrix, XGBError};
 
 use super::{GradientBoosting, NAME, PositiveWeight, TreeModel};
 use crate::training_table::TrainingTable;
-use crate::{Fitted, LearnError, ModelBody, Preprocessor};
+use crate::{FittedModel, LearnError, ModelBody, Preprocessor};
 
 fn failed(doing: &'static str) -> impl Fn(XGBError) -> LearnError {
     move |error| LearnError::Library { library: "xgboost", doing, message: error.to_string() }
@@ -18,7 +18,7 @@ pub(super) fn fit(
     estimator: &GradientBoosting,
     train: &TrainView<'_>,
     preprocessor: &Preprocessor,
-) -> Result<Fitted, LearnError> {
+) -> Result<FittedModel, LearnError> {
     let table = TrainingTable::build(NAME, train, preprocessor)?;
     let most = estimator.number("n_estimators") as usize;
     let patience = estimator.number("early_stopping_rounds") as usize;
@@ -35,7 +35,7 @@ pub(super) fn fit(
     notes.insert("rounds".to_owned(), rounds as f64);
     let mut session = Session::open(estimator, &table, preprocessor)?;
     session.advance(rounds)?;
-    Ok(Fitted { body: ModelBody::Trees(session.model()?), scope: train.scope().clone(), notes })
+    Ok(FittedModel { body: ModelBody::Trees(session.model()?), notes })
 }
 
 struct Stopping {
@@ -79,11 +79,12 @@ fn best_round(
     let mut session = Session::open(estimator, &table, &inner_preprocessor)?;
     loop {
         session.advance(patience.min(most - session.rounds))?;
-        let model = session.model()?;
-        let mut staged: Vec<Vec<f64>> = Vec::with_capacity(held_out.len());
-        let scored = held_out.score_with(inner_train.scope(), |row| {
-            staged.push(model.staged_margins(&inner_preprocessor.apply(row)));
-            staged.last().and_then(|margins| margins.last()).copied().unwrap_or(f64::NAN)
+        let fitted =
+            inner_train.fit(|_| Ok::<_, LearnError>((&inner_preprocessor, session.model()?)))?;
+        let staged_margins = |row: &[f64]| fitted.1.staged_margins(&fitted.0.apply(row));
+        let staged: Vec<Vec<f64>> = held_out.rows().map(|row| staged_margins(row.values)).collect();
+        let scored = held_out.score_with(&fitted, |(preprocessor, model), row| {
+            model.margin(&preprocessor.apply(row))
         })?;
         let losses: Vec<f64> =
             (1..=session.rounds).map(|rounds| log_loss(&scored, &staged, rounds)).collect();

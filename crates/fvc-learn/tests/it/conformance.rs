@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use fvc_corpus::{Examples, FeatureMatrix, FeatureRow, GroupEvidence, GroupTable, Label};
+use fvc_corpus::{
+    Examples, FeatureMatrix, FeatureRow, GroupEvidence, GroupTable, Label, Predictions,
+};
 use fvc_learn::{
-    Fitted, Grid, LearnError, ModelBody, ModelKind, ParameterValue, Parameters, Preprocessor,
+    Fitted, FittedModel, Grid, LearnError, ModelBody, ModelKind, ParameterValue, Parameters,
+    Preprocessor,
 };
 
 use crate::corpus::{self, Corpus, Source};
@@ -71,16 +74,24 @@ fn fit(
         .unwrap()
         .fit(&train, &preprocessor)
         .unwrap_or_else(|error| panic!("{kind} {parameters:?}: {error}"));
-    assert_eq!(&fitted.scope, train.scope());
+    assert_eq!(fitted.scope(), train.scope());
     assert_eq!(fitted.body.width(), preprocessor.kept_columns().len());
     (preprocessor, fitted)
 }
 
+/// Scores of the held-out side by both parts together, which were fitted on the other side.
+fn scores(corpus: &Corpus, preprocessor: &Preprocessor, fitted: &Fitted) -> Predictions {
+    let (train, eval) = corpus.split.fold(0, &corpus.examples).unwrap();
+    let both = train.fit(|_| Ok::<_, LearnError>((preprocessor, fitted))).unwrap();
+    eval.score_with(&both, |(preprocessor, fitted), row| {
+        fitted.body.margin(&preprocessor.apply(row))
+    })
+    .unwrap()
+}
+
 /// Margins of the held-out side, through the view.
 fn held_out(corpus: &Corpus, preprocessor: &Preprocessor, fitted: &Fitted) -> Vec<f64> {
-    let (_, eval) = corpus.split.fold(0, &corpus.examples).unwrap();
-    let scored =
-        eval.score_with(&fitted.scope, |row| fitted.body.margin(&preprocessor.apply(row))).unwrap();
+    let scored = scores(corpus, preprocessor, fitted);
     assert!(!scored.rows.is_empty());
     scored.rows.iter().map(|row| row.score).collect()
 }
@@ -88,14 +99,13 @@ fn held_out(corpus: &Corpus, preprocessor: &Preprocessor, fitted: &Fitted) -> Ve
 pub(crate) fn learns_and_scores_only_what_it_has_not_seen(kind: ModelKind) {
     let corpus = corpus_of(150, true);
     let (preprocessor, fitted) = fit(kind, &corpus, &Parameters::new(), 3);
-    let (train, eval) = corpus.split.fold(0, &corpus.examples).unwrap();
-    let scored =
-        eval.score_with(&fitted.scope, |row| fitted.body.margin(&preprocessor.apply(row))).unwrap();
+    let (train, _) = corpus.split.fold(0, &corpus.examples).unwrap();
+    let scored = scores(&corpus, &preprocessor, &fitted);
     let right =
         scored.rows.iter().filter(|row| (row.score > 0.0) == (row.label == Label::Fake)).count();
     assert!(right * 10 > scored.rows.len() * 7, "{right} of {}", scored.rows.len());
     for (_, inner_eval) in train.inner_folds(2, 1).unwrap() {
-        assert!(inner_eval.score_with(&fitted.scope, |_| 0.0).is_err(), "a fitted row was scored");
+        assert!(inner_eval.score_with(&fitted, |_, _| 0.0).is_err(), "a fitted row was scored");
     }
 }
 
@@ -132,9 +142,9 @@ pub(crate) fn same_seed_same_bits(kind: ModelKind) {
 pub(crate) fn save_and_load_same_bits(kind: ModelKind) {
     let corpus = corpus_of(90, true);
     let (preprocessor, fitted) = fit(kind, &corpus, &Parameters::new(), 8);
-    let text = serde_json::to_string(&fitted).unwrap();
-    let loaded: Fitted = serde_json::from_str(&text).unwrap();
-    assert_eq!(loaded, fitted);
+    let text = serde_json::to_string(&*fitted).unwrap();
+    let loaded: FittedModel = serde_json::from_str(&text).unwrap();
+    assert_eq!(loaded, *fitted);
     let body = ModelBody::from_json(&fitted.body.to_json().unwrap()).unwrap();
     for row in corpus.split.training(&corpus.examples).unwrap().rows() {
         let values = preprocessor.apply(row.values);
@@ -243,7 +253,7 @@ pub(crate) fn every_grid_value_changes_the_model(kind: ModelKind) {
             for (other, body) in &seen {
                 assert_ne!(body, &fitted.body, "{other:?} and {parameters:?} fit the same model");
             }
-            seen.push((parameters, fitted.body));
+            seen.push((parameters, fitted.into_inner().body));
         }
         assert!(seen.len() > 1);
     }
@@ -439,7 +449,7 @@ mod seeds_and_stopping {
         let base = |weight: ParameterValue| {
             let parameters = Parameters::from([("scale_pos_weight".to_owned(), weight)]);
             let (_, fitted) = fit(ModelKind::Xgboost, &corpus, &parameters, 1);
-            fitted.body
+            fitted.into_inner().body
         };
         assert_ne!(base(1.0.into()), base(4.0.into()));
         assert_ne!(base(1.0.into()), base("balanced".into()));

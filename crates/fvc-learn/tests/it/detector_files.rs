@@ -150,11 +150,11 @@ fn what_is_no_model_file_of_this_version_is_named() {
         fs::write(&path, serde_json::to_vec(&changed).unwrap()).unwrap();
         refused(&path)
     };
-    assert!(with("version", json!(2)).contains("found fvc detector, version 2"));
-    assert!(with("format", json!("other")).contains("found other, version 1"));
+    assert!(with("version", json!(1)).contains("found fvc detector, version 1"));
+    assert!(with("format", json!("other")).contains("found other, version 2"));
     assert!(with("hash", json!("00")).contains("found hash 00"));
     assert!(with("recipe", json!(1)).contains("expected hash"));
-    assert!(with("detector", json!({})).contains("missing field"));
+    assert!(with("fitted", json!({})).contains("missing field"));
     // A later version may look otherwise in all but its head.
     fs::write(&path, r#"{"format":"fvc detector","version":7,"parts":[]}"#).unwrap();
     assert!(refused(&path).contains("version 7"), "{}", refused(&path));
@@ -178,12 +178,12 @@ fn parts_that_do_not_fit_are_refused_whatever_the_hash_says() {
     let path = folder.path().join("model.json");
     detector(ModelKind::LogisticRegression, &rows).save(&path, &json!(null)).unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    let (_, body) = text.split_once("\"detector\":").unwrap();
+    let (_, body) = text.split_once("\"fitted\":").unwrap();
     let body = &body[..body.len() - 1];
     let write = |body: &str| {
         let hash = blake3::hash(format!("[null,{body}]").as_bytes()).to_hex();
-        let head = r#""format":"fvc detector","version":1"#;
-        let text = format!(r#"{{{head},"hash":"{hash}","recipe":null,"detector":{body}}}"#);
+        let head = r#""format":"fvc detector","version":2"#;
+        let text = format!(r#"{{{head},"hash":"{hash}","recipe":null,"fitted":{body}}}"#);
         fs::write(&path, text).unwrap();
     };
     write(body);
