@@ -1,5 +1,6 @@
 //! [`AugmentError`]: why a clip gave no variant or no forgery.
 
+use fvc_clips::ClipStoreError;
 use fvc_media::{EncodeError, FrameShapeError, MediaError};
 
 /// Why a clip gave no variant or no forgery.
@@ -101,6 +102,9 @@ pub enum AugmentError {
         /// What came out.
         found: String,
     },
+    /// A picture that the scaler refuses.
+    #[error(transparent)]
+    Scale(#[from] ClipStoreError),
     /// The encoder failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),

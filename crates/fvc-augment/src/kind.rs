@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::parameter::{self, Values};
 use crate::{
-    AugmentError, Parameter, brightness, contrast, flip, gaussian_noise, h264_transcode, rotation,
+    AugmentError, Parameter, affine, brightness, contrast, crop, cutout, flip, gaussian_blur,
+    gaussian_noise, h264_transcode, resolution_jitter, rotation, saturation,
 };
 
 /// What an augmentation is: its file holds one of these.
@@ -82,9 +83,25 @@ registry! {
     Contrast = contrast::RECIPE, "More or less contrast.";
     GaussianNoise = gaussian_noise::RECIPE, "With normal noise.";
     H264Transcode = h264_transcode::RECIPE, "Encoded as H.264 and decoded again.";
+    Saturation = saturation::RECIPE, "More or less colourful.";
+    GaussianBlur = gaussian_blur::RECIPE, "Blurred.";
+    Affine = affine::RECIPE, "Scaled, sheared and moved.";
+    Cutout = cutout::RECIPE, "With a black rectangle.";
+    Crop = crop::RECIPE, "Cropped and enlarged again.";
+    ResolutionJitter = resolution_jitter::RECIPE, "Made smaller and enlarged again.";
 }
 
 impl Kind {
+    /// The kinds that are used where none are named.
+    pub const DEFAULT: &'static [Kind] = &[
+        Self::Rotation,
+        Self::Flip,
+        Self::Brightness,
+        Self::Contrast,
+        Self::GaussianNoise,
+        Self::H264Transcode,
+    ];
+
     /// Its name in records and on the command line.
     pub fn name(self) -> &'static str {
         self.recipe().name

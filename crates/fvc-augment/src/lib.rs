@@ -37,20 +37,27 @@
 //! # }
 //! ```
 
+mod affine;
 mod brightness;
 mod contrast;
+mod crop;
+mod cutout;
 mod draw;
 mod elementary;
 mod error;
 mod flip;
 mod forgery;
 mod frames;
+mod gaussian_blur;
 mod gaussian_noise;
 mod h264_transcode;
 mod kind;
 mod parameter;
 mod random;
+mod resolution_jitter;
 mod rotation;
+mod saturation;
+mod warp;
 
 pub use draw::{AUGMENT_VERSION, Draw};
 pub use error::AugmentError;

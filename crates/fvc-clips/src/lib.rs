@@ -28,7 +28,7 @@ mod store;
 
 pub use atomic::write_atomically;
 pub use error::ClipStoreError;
-pub use scale::{SCALER_VERSION, scale_frame};
+pub use scale::{SCALER_VERSION, scale_frame, scale_frame_to};
 pub use size::SizeSpec;
 pub use store::{
     ClipEntry, ClipFrame, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION,

@@ -30,7 +30,24 @@ const ROWS_IN_16_BITS: usize = 257;
 /// # Errors
 /// The scaled picture is none: its sides and its bytes do not fit together.
 pub fn scale_frame(frame: &Frame, spec: SizeSpec) -> Result<Frame, ClipStoreError> {
-    let (from, to) = ((frame.width(), frame.height()), spec.target(frame.width(), frame.height()));
+    let (width, height) = spec.target(frame.width(), frame.height());
+    scale_frame_to(frame, width, height)
+}
+
+/// Scales a picture to any size, whatever becomes of its aspect: a side at a time as
+/// [`scale_frame`] does it.
+///
+/// # Errors
+/// A side is 0.
+pub fn scale_frame_to(frame: &Frame, width: u32, height: u32) -> Result<Frame, ClipStoreError> {
+    let (from, to) = ((frame.width(), frame.height()), (width, height));
+    if width == 0 || height == 0 {
+        return Err(ClipStoreError::Scale {
+            from: format!("{}x{}", from.0, from.1),
+            to: format!("{width}x{height}"),
+            found: "expected sides of at least 1 pixel".to_owned(),
+        });
+    }
     if to == from {
         return Ok(frame.clone());
     }

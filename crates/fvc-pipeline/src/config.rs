@@ -71,7 +71,7 @@ pub struct AugmentConfig {
 
 impl Default for AugmentConfig {
     fn default() -> Self {
-        Self { variants: 2, kinds: Kind::ALL.to_vec(), materialise: false }
+        Self { variants: 2, kinds: Kind::DEFAULT.to_vec(), materialise: false }
     }
 }
 

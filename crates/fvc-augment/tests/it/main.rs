@@ -5,5 +5,6 @@
 
 mod clips;
 mod forgeries;
+mod pictures;
 mod rotation;
 mod variants;

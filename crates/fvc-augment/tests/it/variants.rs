@@ -29,7 +29,10 @@ fn names_are_one_in_text_and_in_records() {
             assert!(parameter.low < parameter.high && !parameter.meaning.is_empty());
         }
     }
-    assert_eq!(names.len(), 6);
+    assert_eq!(names.len(), Kind::ALL.len());
+    // What is drawn where no kinds are named is what it always was, in the same order.
+    assert_eq!(Kind::DEFAULT, &Kind::ALL[..6]);
+    assert_eq!(Kind::DEFAULT.last().unwrap().name(), "h264_transcode");
     let unknown = "spin".parse::<Kind>().unwrap_err().to_string();
     assert!(unknown.contains("gaussian_noise") && unknown.contains("spin"), "{unknown}");
 }
@@ -57,7 +60,7 @@ fn variants_take_turns_in_an_order_of_the_source() {
     let mut firsts: BTreeMap<Kind, u32> = BTreeMap::new();
     for source in 0..600 {
         let kinds: Vec<Kind> = (1..=18)
-            .map(|variant| Draw::for_variant(&id(source), variant, Kind::ALL).unwrap().kind)
+            .map(|variant| Draw::for_variant(&id(source), variant, Kind::DEFAULT).unwrap().kind)
             .collect();
         assert_eq!(kinds[..6].iter().collect::<BTreeSet<_>>().len(), 6);
         assert_eq!(kinds[..6], kinds[6..12]);
@@ -65,7 +68,7 @@ fn variants_take_turns_in_an_order_of_the_source() {
         *firsts.entry(kinds[0]).or_default() += 1;
     }
     // Each kind is first for a sixth of the sources: 100, with a standard deviation of 9.
-    assert!(Kind::ALL.iter().all(|kind| (60..140).contains(&firsts[kind])), "{firsts:?}");
+    assert!(Kind::DEFAULT.iter().all(|kind| (60..140).contains(&firsts[kind])), "{firsts:?}");
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn parameters_fill_their_ranges() {
 
 #[test]
 fn the_record_alone_makes_the_same_bits() {
-    let clip = window(moving(50, 38, 7, 5));
+    let clip = window(moving(50, 38, 7, 20));
     for &kind in Kind::ALL {
         let draw = drawn(kind, 5);
         let made = apply(&draw, &clip);
@@ -112,7 +115,7 @@ fn the_record_alone_makes_the_same_bits() {
         let replayed: Draw = serde_json::from_str(&record).unwrap();
         assert_eq!(replayed, draw);
         assert_eq!(apply(&replayed, &clip), made, "{kind}");
-        assert_ne!(made.frames[0].data(), clip.frames[0].data(), "{kind} does something");
+        assert_ne!(made, clip, "{kind} does something");
         assert_eq!(draw.is_transcode(), kind == Kind::H264Transcode);
     }
 }
@@ -137,16 +140,22 @@ fn the_bits_are_those_of_this_version() {
     let found: Vec<String> = Kind::ALL
         .iter()
         .filter(|kind| **kind != Kind::H264Transcode)
-        .map(|&kind| hash(kind))
+        .map(|&kind| format!("{kind} {}", hash(kind)))
         .collect();
     assert_eq!(
         found,
         [
-            "d8e7d2e79dc522dc",
-            "1e882f0a997f4671",
-            "b27d4e163fc872f3",
-            "6493da79068a0887",
-            "dce94325359aff06",
+            "rotation d8e7d2e79dc522dc",
+            "flip 1e882f0a997f4671",
+            "brightness b27d4e163fc872f3",
+            "contrast 6493da79068a0887",
+            "gaussian_noise dce94325359aff06",
+            "saturation cebd22ad2b012174",
+            "gaussian_blur 1654bdcce2949c2c",
+            "affine a8def237cd1e661a",
+            "cutout 3f41d556c1c80b95",
+            "crop 9ef68fdd5e08c005",
+            "resolution_jitter 1382c44348d4ccd6",
         ]
     );
 }
@@ -178,7 +187,9 @@ fn one_draw_holds_for_all_frames() {
         })
         .collect();
     let clip = window(frames);
-    for kind in [Kind::Rotation, Kind::Flip, Kind::Brightness, Kind::Contrast] {
+    // Noise is fresh in every frame, an encoder refines a still picture.
+    let moves = [Kind::GaussianNoise, Kind::H264Transcode];
+    for &kind in Kind::ALL.iter().filter(|kind| !moves.contains(kind)) {
         for source in 0..10 {
             let made = apply(&drawn(kind, source), &clip);
             let first = made.frames[0].data();
