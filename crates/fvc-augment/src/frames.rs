@@ -3,6 +3,7 @@
 use fvc_media::{Frame, Window};
 
 use crate::AugmentError;
+use crate::random::Random;
 
 /// Width and height that all frames share.
 pub(crate) fn common_size(
@@ -22,6 +23,36 @@ pub(crate) fn common_size(
         }
     }
     Ok((first.width() as usize, first.height() as usize))
+}
+
+/// The window as a player shows it that gets other pictures at the same times: place `at` shows
+/// the picture of place `shown[at]`. Number, indices and times stay those of the places.
+pub(crate) fn show(window: &Window, shown: &[usize]) -> Window {
+    let mut retimed = window.clone();
+    for (frame, &from) in retimed.frames.iter_mut().zip(shown) {
+        frame.data_mut().copy_from_slice(window.frames[from].data());
+    }
+    retimed
+}
+
+/// For each place of the window the first place of the same tick of a clock that ticks `ticks`
+/// times while the source shows `frames` frames.
+pub(crate) fn ticks(window: &Window, ticks: u128, frames: u128) -> Vec<usize> {
+    let tick = |at: usize| u128::from(window.frames[at].index) * ticks / frames.max(1);
+    let mut first = 0;
+    let places = (0..window.frames.len()).map(|at| {
+        if tick(at) != tick(first) {
+            first = at;
+        }
+        first
+    });
+    places.collect()
+}
+
+/// Whether the source's frame of this index is the one of its `every` (counted from the source's
+/// first) that `seed` picks: one in each such run, independently.
+pub(crate) fn is_picked(index: u64, every: u64, seed: u64) -> bool {
+    Random::for_part(seed, index / every).below(every) == index % every
 }
 
 /// The window with every sample (byte of a pixel) replaced by its entry in the table.

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::parameter::{self, Values};
 use crate::{
-    AugmentError, Parameter, affine, brightness, contrast, crop, cutout, flip, gaussian_blur,
-    gaussian_noise, h264_transcode, resolution_jitter, rotation, saturation,
+    AugmentError, Parameter, affine, brightness, contrast, crop, cutout, flip,
+    frame_rate_conversion, gaussian_blur, gaussian_noise, h264_transcode, resolution_jitter,
+    rotation, saturation, temporal_drop, temporal_duplicate, temporal_reverse,
 };
 
 /// What an augmentation is: its file holds one of these.
@@ -24,7 +25,7 @@ pub(crate) struct Recipe {
     pub(crate) about: &'static str,
     /// What is drawn once a clip.
     pub(crate) parameters: &'static [Parameter],
-    /// Makes the variant of one window; keeps number, order, size, index and time of the frames.
+    /// Makes the variant of one window; number, size, indices and times of the frames stay.
     pub(crate) apply: fn(&Occasion<'_>, &Window) -> Result<Window, AugmentError>,
 }
 
@@ -89,6 +90,10 @@ registry! {
     Cutout = cutout::RECIPE, "With a black rectangle.";
     Crop = crop::RECIPE, "Cropped and enlarged again.";
     ResolutionJitter = resolution_jitter::RECIPE, "Made smaller and enlarged again.";
+    TemporalDrop = temporal_drop::RECIPE, "With frames lost.";
+    TemporalDuplicate = temporal_duplicate::RECIPE, "With frames shown twice.";
+    TemporalReverse = temporal_reverse::RECIPE, "Shown back to front.";
+    FrameRateConversion = frame_rate_conversion::RECIPE, "At a lower frame rate and back.";
 }
 
 impl Kind {

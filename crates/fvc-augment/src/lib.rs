@@ -47,6 +47,7 @@ mod elementary;
 mod error;
 mod flip;
 mod forgery;
+mod frame_rate_conversion;
 mod frames;
 mod gaussian_blur;
 mod gaussian_noise;
@@ -57,6 +58,9 @@ mod random;
 mod resolution_jitter;
 mod rotation;
 mod saturation;
+mod temporal_drop;
+mod temporal_duplicate;
+mod temporal_reverse;
 mod warp;
 
 pub use draw::{AUGMENT_VERSION, Draw};

@@ -7,4 +7,5 @@ mod clips;
 mod forgeries;
 mod pictures;
 mod rotation;
+mod temporal;
 mod variants;

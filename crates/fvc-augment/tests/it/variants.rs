@@ -156,6 +156,10 @@ fn the_bits_are_those_of_this_version() {
             "cutout 3f41d556c1c80b95",
             "crop 9ef68fdd5e08c005",
             "resolution_jitter 1382c44348d4ccd6",
+            "temporal_drop 3fc35588f966c651",
+            "temporal_duplicate 05fd635e2c81640c",
+            "temporal_reverse c79112388cd289e5",
+            "frame_rate_conversion 9feea50a53ec5a2e",
         ]
     );
 }
