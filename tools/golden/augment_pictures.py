@@ -61,9 +61,62 @@ def affine(scale: float, shear: float, translate_x: float, translate_y: float) -
     )
 
 
+def jpeg_recompression(quality: int) -> np.ndarray:
+    # OpenCV takes BGR.
+    _, jpeg = cv2.imencode(".jpg", rough()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1]
+
+
+SEED = 0x123456789ABCDEF0
+STEP = 0x9E3779B97F4A7C15
+
+
+def mixed(value: np.ndarray) -> np.ndarray:
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def units(part: int, count: int) -> np.ndarray:
+    """SplitMix64 from the seed and the part's number, as fractions."""
+    start = mixed(np.uint64(SEED) ^ mixed(np.array([(part + STEP) % 2**64], dtype=np.uint64)))
+    counter = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(STEP)
+    return (mixed(start + counter) >> np.uint64(11)) / 2.0**53
+
+
+def elastic(sigma: float, strength: float) -> np.ndarray:
+    step = max(sigma * min(WIDTH, HEIGHT) / 4, 1.0)
+    columns, rows = (int((side - 1) / step) + 2 for side in (WIDTH, HEIGHT))
+    kernel = cv2.getGaussianKernel(33, 4.0, cv2.CV_64F)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH] / step
+    moved = []
+    for axis in range(2):
+        noise = 2 * units(axis, (columns + 32) * (rows + 32)).reshape(rows + 32, columns + 32) - 1
+        field = cv2.sepFilter2D(noise, cv2.CV_64F, kernel, kernel)[16:-16, 16:-16]
+        field *= strength * 4 * step / (np.sqrt(1 / 3) * (kernel**2).sum())
+        # Linear between the cells.
+        i, j = np.floor(y).astype(int), np.floor(x).astype(int)
+        upper = field[i, j] + (x - j) * (field[i, j + 1] - field[i, j])
+        lower = field[i + 1, j] + (x - j) * (field[i + 1, j + 1] - field[i + 1, j])
+        moved.append(upper + (y - i) * (lower - upper))
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return cv2.remap(
+        smooth(),
+        np.clip(x + moved[0], 0, WIDTH - 1).astype(np.float32),
+        np.clip(y + moved[1], 0, HEIGHT - 1).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
 KINDS = {
     saturation: [{"factor": factor} for factor in (0.7, 0.93, 1.0, 1.3)],
     gaussian_blur: [{"sigma": sigma} for sigma in (0.5, 0.77, 1.4, 2.0)],
+    jpeg_recompression: [{"quality": quality} for quality in (30, 40, 50, 75, 95)],
+    elastic: [
+        {"sigma": sigma, "strength": strength}
+        for sigma, strength in ((0.02, 0.1), (0.06, 0.2), (0.06, 0.25))
+    ],
     affine: [
         dict(zip(("scale", "shear", "translate_x", "translate_y"), values, strict=True))
         for values in (

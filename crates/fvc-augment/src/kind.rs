@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::parameter::{self, Values};
 use crate::{
-    AugmentError, Parameter, affine, brightness, contrast, crop, cutout, flip,
-    frame_rate_conversion, gaussian_blur, gaussian_noise, h264_transcode, resolution_jitter,
-    rotation, saturation, temporal_drop, temporal_duplicate, temporal_reverse,
+    AugmentError, Parameter, affine, brightness, contrast, crop, cutout, elastic, flip,
+    frame_rate_conversion, gaussian_blur, gaussian_noise, h264_transcode, jpeg_recompression,
+    resolution_jitter, rotation, saturation, temporal_drop, temporal_duplicate, temporal_reverse,
 };
 
 /// What an augmentation is: its file holds one of these.
@@ -94,6 +94,8 @@ registry! {
     TemporalDuplicate = temporal_duplicate::RECIPE, "With frames shown twice.";
     TemporalReverse = temporal_reverse::RECIPE, "Shown back to front.";
     FrameRateConversion = frame_rate_conversion::RECIPE, "At a lower frame rate and back.";
+    JpegRecompression = jpeg_recompression::RECIPE, "Stored as JPEG pictures and read again.";
+    Elastic = elastic::RECIPE, "Bent by a smooth field.";
 }
 
 impl Kind {

@@ -1,11 +1,11 @@
 //! Spatial and photometric kinds: against OpenCV, and what must hold of them.
 
-use fvc_augment::Kind;
+use fvc_augment::{Draw, Kind};
 use fvc_media::Frame;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::clips::{apply, draw, frame, random, window};
+use crate::clips::{apply, draw, frame, psnr, random, window};
 
 const WIDTH: u32 = 24;
 const HEIGHT: u32 = 17;
@@ -78,6 +78,81 @@ fn affine_agrees_with_opencv() {
         // As for rotation: OpenCV places pixels to 1/32.
         assert!(case.iter().all(|&difference| difference <= 8));
         assert!(mean(&case) < 0.35, "{} levels on average", mean(&case));
+    }
+}
+
+#[test]
+fn elastic_agrees_with_opencv() {
+    let cases = differences(Kind::Elastic, &smooth());
+    assert_eq!(cases.len(), 3);
+    for case in cases {
+        assert!(case.iter().all(|&difference| difference <= 2), "{case:?}");
+        assert!(mean(&case) < 0.35, "{} levels on average", mean(&case));
+    }
+}
+
+#[test]
+fn jpeg_agrees_with_opencv() {
+    let cases = differences(Kind::JpegRecompression, &rough());
+    assert_eq!(cases.len(), 5);
+    for case in cases {
+        // The last bits of OpenCV's transform and colours are others. Its coefficients are the same
+        // here but for ones that lie at a half: a single one that went the other way would show as
+        // about one level on average.
+        assert!(mean(&case) < 0.3, "{} levels on average", mean(&case));
+        assert!(case.iter().all(|&difference| difference <= 3), "{case:?}");
+    }
+}
+
+/// The displacement is read off a picture whose levels are its coordinates.
+#[test]
+fn an_elastic_field_is_smooth_has_the_drawn_spread_and_does_not_fold() {
+    let side = 240;
+    let ruler = window(vec![frame(side, side, 0, |x, y| [x as u8, y as u8, 0])]);
+    let mut squares = [0.0; 2];
+    let mut counted = 0.0;
+    for seed in 0..12 {
+        let (sigma, strength) = (0.05, 0.25); // 12 and 3 pixels
+        let elastic = draw(Kind::Elastic, &[("sigma", sigma), ("strength", strength)]);
+        let made = apply(&Draw { seed, ..elastic }, &ruler);
+        let at = |x: u32, y: u32, axis: usize| {
+            i64::from(made.frames[0].data()[(3 * (side * y + x)) as usize + axis])
+        };
+        // Away from the border, where positions are cut off.
+        for y in 20..side - 20 {
+            for x in 20..side - 20 {
+                squares[0] += (at(x, y, 0) - i64::from(x)).pow(2) as f64;
+                squares[1] += (at(x, y, 1) - i64::from(y)).pow(2) as f64;
+                counted += 1.0;
+                let (right, down) = (at(x + 1, y, 0) - at(x, y, 0), at(x, y + 1, 1) - at(x, y, 1));
+                assert!((0..=2).contains(&right) && (0..=2).contains(&down), "{x} {y} of {seed}");
+                let (skew, other) = (at(x, y + 1, 0) - at(x, y, 0), at(x + 1, y, 1) - at(x, y, 1));
+                assert!(skew.abs() <= 1 && other.abs() <= 1, "{x} {y} of {seed}");
+            }
+        }
+    }
+    for sum in squares {
+        let spread = (sum / counted).sqrt();
+        assert!((spread - 3.0).abs() < 0.4, "{spread} pixels");
+    }
+}
+
+#[test]
+fn jpeg_costs_quality_by_its_number_and_hardly_any_of_what_is_smooth() {
+    for (width, height) in [(96, 64), (97, 65), (1, 1), (17, 2)] {
+        let clip = window(random(width, height, 0, 1, 9));
+        let flat = window(vec![frame(width, height, 0, |_, _| [200, 60, 30])]);
+        let mut last = f64::INFINITY;
+        for quality in [95.0, 75.0, 50.0, 30.0] {
+            let jpeg = draw(Kind::JpegRecompression, &[("quality", quality)]);
+            let made = apply(&jpeg, &flat);
+            let far = made.frames[0].data().iter().zip(flat.frames[0].data());
+            let far = far.map(|(own, before)| own.abs_diff(*before)).max().unwrap();
+            assert!(far <= 5, "{width}x{height} at {quality}: {far} levels");
+            let found = psnr(&clip.frames, &apply(&jpeg, &clip).frames);
+            assert!(width < 50 || found < last, "{width}x{height} at {quality}: {found} dB");
+            last = found;
+        }
     }
 }
 

@@ -160,6 +160,8 @@ fn the_bits_are_those_of_this_version() {
             "temporal_duplicate 05fd635e2c81640c",
             "temporal_reverse c79112388cd289e5",
             "frame_rate_conversion 9feea50a53ec5a2e",
+            "jpeg_recompression beb83994a1ab4a44",
+            "elastic 1dcd8268fc7d9409",
         ]
     );
 }
