@@ -19,6 +19,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.9,
             high: 1.1,
             whole: false,
+            names: &[],
             meaning: "above 1 larger",
         },
         Parameter {
@@ -27,6 +28,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: -0.1,
             high: 0.1,
             whole: false,
+            names: &[],
             meaning: "pixels to the right for each pixel down",
         },
         Parameter {
@@ -35,6 +37,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: -0.1,
             high: 0.1,
             whole: false,
+            names: &[],
             meaning: "to the right when positive",
         },
         Parameter {
@@ -43,9 +46,11 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: -0.1,
             high: 0.1,
             whole: false,
+            names: &[],
             meaning: "downwards when positive",
         },
     ],
+    encodes: false,
     apply,
 };
 

@@ -16,8 +16,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 0.7,
         high: 1.3,
         whole: false,
+        names: &[],
         meaning: "below 1 darker, above 1 brighter",
     }],
+    encodes: false,
     apply,
 };
 

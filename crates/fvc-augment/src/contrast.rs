@@ -18,8 +18,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 0.7,
         high: 1.3,
         whole: false,
+        names: &[],
         meaning: "0 would be all grey; below 1 less contrast, above 1 more",
     }],
+    encodes: false,
     apply,
 };
 

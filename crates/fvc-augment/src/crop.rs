@@ -19,6 +19,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.6,
             high: 0.95,
             whole: false,
+            names: &[],
             meaning: "how much of each side is kept",
         },
         Parameter {
@@ -27,6 +28,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.0,
             high: 1.0,
             whole: false,
+            names: &[],
             meaning: "share of what is cut of the width that is cut on the left",
         },
         Parameter {
@@ -35,9 +37,11 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.0,
             high: 1.0,
             whole: false,
+            names: &[],
             meaning: "share of what is cut of the height that is cut at the top",
         },
     ],
+    encodes: false,
     apply,
 };
 

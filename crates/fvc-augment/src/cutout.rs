@@ -17,6 +17,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.1,
             high: 0.3,
             whole: false,
+            names: &[],
             meaning: "of the rectangle",
         },
         Parameter {
@@ -25,6 +26,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.1,
             high: 0.3,
             whole: false,
+            names: &[],
             meaning: "of the rectangle",
         },
         Parameter {
@@ -33,6 +35,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.0,
             high: 1.0,
             whole: false,
+            names: &[],
             meaning: "share of the free width that lies left of it",
         },
         Parameter {
@@ -41,9 +44,11 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.0,
             high: 1.0,
             whole: false,
+            names: &[],
             meaning: "share of the free height that lies above it",
         },
     ],
+    encodes: false,
     apply,
 };
 

@@ -6,6 +6,7 @@ use fvc_media::{ContentId, DecodeCounters, Rational, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::kind::Occasion;
+use crate::parameter::Recorded;
 use crate::random::Random;
 use crate::{AugmentError, Kind, parameter};
 
@@ -16,7 +17,7 @@ pub const AUGMENT_VERSION: u32 = 1;
 /// The record alone makes the same bits again, on any machine; a transcode needs the same FFmpeg
 /// and x264 for that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Record", into = "Record")]
 pub struct Draw {
     /// Which variant of the source, from 1; 0 is the original.
     pub variant: u32,
@@ -24,8 +25,53 @@ pub struct Draw {
     pub kind: Kind,
     /// Where the kind's own random numbers (noise) start.
     pub seed: u64,
-    /// The drawn parameters by name: just those of [`Kind::parameters`].
+    /// The drawn parameters by name: just those of [`Kind::parameters`]. One whose values have
+    /// names is recorded by the name, whatever number it has here.
     pub parameters: BTreeMap<String, f64>,
+}
+
+/// A draw as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    variant: u32,
+    kind: Kind,
+    seed: u64,
+    parameters: BTreeMap<String, Recorded>,
+}
+
+impl From<Draw> for Record {
+    fn from(draw: Draw) -> Self {
+        let table = draw.kind.parameters();
+        let record = |(name, value): (String, f64)| {
+            let recorded = Recorded::of(table, &name, value);
+            (name, recorded)
+        };
+        Self {
+            variant: draw.variant,
+            kind: draw.kind,
+            seed: draw.seed,
+            parameters: draw.parameters.into_iter().map(record).collect(),
+        }
+    }
+}
+
+impl TryFrom<Record> for Draw {
+    type Error = AugmentError;
+
+    fn try_from(record: Record) -> Result<Self, Self::Error> {
+        let (kind, table) = (record.kind.name(), record.kind.parameters());
+        let read = |(name, recorded): (String, Recorded)| {
+            let value = recorded.value(kind, table, &name)?;
+            Ok::<_, AugmentError>((name, value))
+        };
+        Ok(Self {
+            variant: record.variant,
+            kind: record.kind,
+            seed: record.seed,
+            parameters: record.parameters.into_iter().map(read).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 impl Draw {
@@ -84,6 +130,6 @@ impl Draw {
     /// Whether the variant was encoded anew; such variants are stored, the others are cheap to
     /// make again.
     pub fn is_transcode(&self) -> bool {
-        self.kind == Kind::H264Transcode
+        self.kind.recipe().encodes
     }
 }

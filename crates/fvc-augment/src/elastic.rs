@@ -26,6 +26,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.02,
             high: 0.06,
             whole: false,
+            names: &[],
             meaning: "standard deviation of the Gaussian that smooths the field, at least 4 pixels",
         },
         Parameter {
@@ -34,9 +35,11 @@ pub(crate) const RECIPE: Recipe = Recipe {
             low: 0.1,
             high: 0.25,
             whole: false,
+            names: &[],
             meaning: "standard deviation of the displacement along each axis",
         },
     ],
+    encodes: false,
     apply,
 };
 

@@ -5,8 +5,13 @@ use fvc_media::Window;
 use crate::AugmentError;
 use crate::kind::{Occasion, Recipe};
 
-pub(crate) const RECIPE: Recipe =
-    Recipe { name: "flip", about: "every frame mirrored left to right", parameters: &[], apply };
+pub(crate) const RECIPE: Recipe = Recipe {
+    name: "flip",
+    about: "every frame mirrored left to right",
+    parameters: &[],
+    encodes: false,
+    apply,
+};
 
 #[allow(clippy::unnecessary_wraps)] // the signature of all recipes
 fn apply(_occasion: &Occasion<'_>, window: &Window) -> Result<Window, AugmentError> {

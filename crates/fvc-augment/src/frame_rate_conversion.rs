@@ -21,8 +21,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 40.0,
         high: 85.0,
         whole: true,
+        names: &[],
         meaning: "the lower frame rate as a share of the source's",
     }],
+    encodes: false,
     apply,
 };
 

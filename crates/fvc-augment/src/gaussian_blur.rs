@@ -19,8 +19,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 0.5,
         high: 2.0,
         whole: false,
+        names: &[],
         meaning: "standard deviation of the Gaussian",
     }],
+    encodes: false,
     apply,
 };
 

@@ -21,8 +21,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 2.0,
         high: 10.0,
         whole: false,
+        names: &[],
         meaning: "standard deviation on the scale of 0 to 255",
     }],
+    encodes: false,
     apply,
 };
 

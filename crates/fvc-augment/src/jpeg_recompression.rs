@@ -21,8 +21,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 30.0,
         high: 95.0,
         whole: true,
+        names: &[],
         meaning: "the IJG's quality: the lower, the worse the picture",
     }],
+    encodes: false,
     apply,
 };
 

@@ -14,7 +14,8 @@ use crate::parameter::{self, Values};
 use crate::{
     AugmentError, Parameter, affine, brightness, contrast, crop, cutout, elastic, flip,
     frame_rate_conversion, gaussian_blur, gaussian_noise, h264_transcode, jpeg_recompression,
-    resolution_jitter, rotation, saturation, temporal_drop, temporal_duplicate, temporal_reverse,
+    platform_transcode, resolution_jitter, rotation, saturation, temporal_drop, temporal_duplicate,
+    temporal_reverse,
 };
 
 /// What an augmentation is: its file holds one of these.
@@ -25,6 +26,8 @@ pub(crate) struct Recipe {
     pub(crate) about: &'static str,
     /// What is drawn once a clip.
     pub(crate) parameters: &'static [Parameter],
+    /// Whether the frames go through a video encoder: such variants are stored.
+    pub(crate) encodes: bool,
     /// Makes the variant of one window; number, size, indices and times of the frames stay.
     pub(crate) apply: fn(&Occasion<'_>, &Window) -> Result<Window, AugmentError>,
 }
@@ -96,6 +99,7 @@ registry! {
     FrameRateConversion = frame_rate_conversion::RECIPE, "At a lower frame rate and back.";
     JpegRecompression = jpeg_recompression::RECIPE, "Stored as JPEG pictures and read again.";
     Elastic = elastic::RECIPE, "Bent by a smooth field.";
+    PlatformTranscode = platform_transcode::RECIPE, "Encoded as a platform would do it.";
 }
 
 impl Kind {

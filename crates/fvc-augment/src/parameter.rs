@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::AugmentError;
 use crate::random::Random;
@@ -20,8 +20,61 @@ pub struct Parameter {
     pub high: f64,
     /// Whether only whole numbers are drawn.
     pub whole: bool,
+    /// What the whole numbers from 0 on stand for; records hold the name. Empty: numbers are
+    /// numbers.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub names: &'static [&'static str],
     /// What it does.
     pub meaning: &'static str,
+}
+
+/// A drawn parameter in a record: its value, or its name where values have names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Recorded {
+    Number(f64),
+    Name(String),
+}
+
+impl Recorded {
+    pub(crate) fn of(table: &[Parameter], name: &str, value: f64) -> Self {
+        let parameter = table.iter().find(|parameter| parameter.name == name);
+        let named = parameter
+            .filter(|parameter| parameter.allows(value))
+            .and_then(|parameter| parameter.names.get(value as usize));
+        named.map_or(Self::Number(value), |named| Self::Name((*named).to_owned()))
+    }
+
+    pub(crate) fn value(
+        self,
+        kind: &'static str,
+        table: &[Parameter],
+        name: &str,
+    ) -> Result<f64, AugmentError> {
+        let refuse = |expected: String, found: String| AugmentError::Parameter {
+            kind,
+            name: name.to_owned(),
+            expected,
+            found,
+        };
+        let Some(parameter) = table.iter().find(|parameter| parameter.name == name) else {
+            let found = match self {
+                Self::Number(value) => value.to_string(),
+                Self::Name(name) => name,
+            };
+            return Err(refuse("no such parameter".to_owned(), found));
+        };
+        match self {
+            Self::Number(value) if parameter.names.is_empty() => Ok(value),
+            Self::Number(value) => Err(refuse(parameter.range(), value.to_string())),
+            Self::Name(found) => parameter
+                .names
+                .iter()
+                .position(|known| *known == found)
+                .map(|place| place as f64)
+                .ok_or_else(|| refuse(parameter.range(), found)),
+        }
+    }
 }
 
 /// Drawn parameters by name.
@@ -41,6 +94,9 @@ impl Parameter {
     }
 
     fn range(&self) -> String {
+        if !self.names.is_empty() {
+            return format!("one of {}", self.names.join(", "));
+        }
         let whole = if self.whole { "a whole number from " } else { "" };
         format!("{whole}{} to {} {}", self.low, self.high, self.unit).trim_end().to_owned()
     }

@@ -17,8 +17,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 0.3,
         high: 0.8,
         whole: false,
+        names: &[],
         meaning: "how much of each side is left in between",
     }],
+    encodes: false,
     apply,
 };
 

@@ -18,8 +18,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: -15.0,
         high: 15.0,
         whole: false,
+        names: &[],
         meaning: "counter-clockwise when positive",
     }],
+    encodes: false,
     apply,
 };
 

@@ -17,8 +17,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 0.7,
         high: 1.3,
         whole: false,
+        names: &[],
         meaning: "0 would be grey; below 1 paler, above 1 more colourful",
     }],
+    encodes: false,
     apply,
 };
 

@@ -20,8 +20,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 3.0,
         high: 8.0,
         whole: true,
+        names: &[],
         meaning: "of so many frames of the source in a row one is lost",
     }],
+    encodes: false,
     apply,
 };
 

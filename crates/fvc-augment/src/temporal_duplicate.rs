@@ -19,8 +19,10 @@ pub(crate) const RECIPE: Recipe = Recipe {
         low: 3.0,
         high: 8.0,
         whole: true,
+        names: &[],
         meaning: "of so many frames of the source in a row one is doubled",
     }],
+    encodes: false,
     apply,
 };
 

@@ -13,6 +13,7 @@ pub(crate) const RECIPE: Recipe = Recipe {
     name: "temporal_reverse",
     about: "every window shown back to front",
     parameters: &[],
+    encodes: false,
     apply,
 };
 

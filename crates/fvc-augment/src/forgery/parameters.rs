@@ -23,7 +23,10 @@ const fn real(
     high: f64,
     meaning: &'static str,
 ) -> ForgeryParameter {
-    ForgeryParameter { kind, parameter: Parameter { name, unit, low, high, whole: false, meaning } }
+    ForgeryParameter {
+        kind,
+        parameter: Parameter { name, unit, low, high, whole: false, names: &[], meaning },
+    }
 }
 
 const fn whole(
@@ -34,7 +37,10 @@ const fn whole(
     high: f64,
     meaning: &'static str,
 ) -> ForgeryParameter {
-    ForgeryParameter { kind, parameter: Parameter { name, unit, low, high, whole: true, meaning } }
+    ForgeryParameter {
+        kind,
+        parameter: Parameter { name, unit, low, high, whole: true, names: &[], meaning },
+    }
 }
 
 use ForgeryKind::{CopyMove, FrameDeletion, FrameDuplication, RegionSplice};

@@ -6,6 +6,7 @@
 mod clips;
 mod forgeries;
 mod pictures;
+mod platforms;
 mod rotation;
 mod temporal;
 mod variants;
