@@ -3,6 +3,7 @@
 //! **Variants.** A [`Draw`] is one variant of one source: a [`Kind`] (the registry of
 //! augmentations) and the parameters that were drawn for it, once for the whole clip, from the
 //! source's content id and the variant's number. [`Draw::apply`] makes the variant of a window.
+//! `KINDS.md` beside the sources lists all kinds with the ranges of their parameters.
 //!
 //! **Forgeries.** A [`Forgery`] is one manipulation of one clip: a [`ForgeryKind`], parameters
 //! drawn from [`FORGERY_PARAMETERS`], the [`Region`] and the span of frames where it lies.

@@ -8,5 +8,6 @@ mod forgeries;
 mod pictures;
 mod platforms;
 mod rotation;
+mod table;
 mod temporal;
 mod variants;
