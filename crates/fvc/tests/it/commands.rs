@@ -207,6 +207,56 @@ fn outputs_of_two_settings_stand_beside_each_other() {
     }
 }
 
+/// A variant is frames, whatever made them: what the file says of its stream is the source's alone,
+/// and a transcode of some windows is no file either. (The earlier system re-encoded all variants and
+/// no original, so that codec facts told the two apart.)
+#[test]
+fn no_kind_of_variant_has_facts_of_a_stream() {
+    if !can_make_footage("no_kind_of_variant_has_facts_of_a_stream") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let all: Vec<&str> = fvc_augment::Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let (kinds, count) = (all.join(","), all.len().to_string());
+    let variants = ["--kinds", &kinds, "--variants", &count, "--size", "48"];
+    corpus.json(&[&["run", "--stages", "1-4"][..], &variants].concat());
+    let units = files_below(&corpus.path("workspace/units"), "json");
+    assert_eq!(units.len(), 6);
+    for path in units {
+        let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let unit = &file["unit"];
+        let outputs = unit["outputs"].as_object().unwrap();
+        let rows = |begin: &str, who: &str| -> Vec<Vec<Option<f64>>> {
+            let named = outputs.iter().filter(|(name, _)| {
+                name.starts_with(begin) && name.rsplit('/').next().unwrap().starts_with(who)
+            });
+            let rows = named.map(|(_, output)| output["features"].clone());
+            rows.map(|row| serde_json::from_value(row).unwrap()).collect()
+        };
+        let rate = unit["facts"]["frame_rate"]["numerator"].as_f64().unwrap()
+            / unit["facts"]["frame_rate"]["denominator"].as_f64().unwrap();
+        let bits = unit["facts"]["stream_bit_rate"].as_f64().unwrap();
+        let original = rows("features/native-", "original").remove(0);
+        let at = |value: f64| original.iter().position(|own| *own == Some(value)).unwrap();
+        let (rate, bits) = (at(rate), at(bits));
+        let made = rows("features/native-", "variant");
+        assert_eq!(made.len(), all.len());
+        for row in &made {
+            assert_eq!((row[rate], row[bits]), (None, None), "{}", path.display());
+            assert_eq!(row.iter().flatten().count(), original.iter().flatten().count() - 2);
+        }
+        assert_eq!(rows("features/scaled-", "variant").len(), all.len());
+        // Only what was encoded is kept: the rest is made again from its record.
+        let clips = outputs.keys().filter(|name| name.starts_with("clip/"));
+        let encoded = clips.filter(|name| !name.ends_with("original"));
+        assert!(encoded.clone().all(|name| name.contains("_transcode-")));
+        assert_eq!(encoded.count(), 2);
+        let draws = unit["draws"].as_object().unwrap().values();
+        let platform = draws.clone().find(|draw| draw["kind"] == "platform_transcode").unwrap();
+        assert!(platform["parameters"]["profile"].is_string(), "{platform}");
+    }
+}
+
 /// A unit is complete by its hash, not by a file's existence.
 #[test]
 fn a_damaged_output_is_made_again() {
