@@ -50,6 +50,6 @@ pub use ledger::Ledger;
 pub use manifest::{DecodeCounts, Manifest};
 pub use run_folder::RunFolder;
 pub use sealed_opening::SealedOpening;
-pub use split::{Part, SPLIT_VERSION, Split, SplitConfig, SplitError};
+pub use split::{MAX_FOLDS, Part, SPLIT_VERSION, Split, SplitConfig, SplitError};
 pub use table::{PredictionRow, read_feature_matrix, write_feature_matrix, write_predictions};
 pub use view::{EvalRow, EvalView, LeakError, Prediction, Predictions, TrainRow, TrainView};

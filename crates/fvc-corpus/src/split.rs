@@ -19,6 +19,9 @@ pub const SPLIT_VERSION: u32 = 1;
 /// The largest split file that is read, in bytes: about two million sources.
 const MAX_SPLIT_FILE: u64 = 512 << 20;
 
+/// The most outer folds of a split.
+pub const MAX_FOLDS: u32 = 1000;
+
 /// How many orders planning tries; the most even result is taken.
 const ATTEMPTS: u64 = 16;
 
@@ -49,8 +52,12 @@ impl FromStr for Part {
         }
         text.strip_prefix("fold_")
             .and_then(|number| number.parse().ok())
+            .filter(|fold| *fold < MAX_FOLDS)
             .map(Self::Fold)
-            .ok_or_else(|| format!("expected sealed or fold_N, found {text:?}"))
+            .ok_or_else(|| {
+                let found: String = text.chars().take(80).collect();
+                format!("expected sealed or fold_N, N from 0 to {}, found {found:?}", MAX_FOLDS - 1)
+            })
     }
 }
 
@@ -69,7 +76,7 @@ impl<'de> Deserialize<'de> for Part {
 /// How a split is planned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplitConfig {
-    /// Number of outer folds, at least 2.
+    /// Number of outer folds, 2 to [`MAX_FOLDS`].
     pub folds: u32,
     /// Share of the sources of each class to seal, 0 (none: grouped cross-validation only) to 0.5.
     pub test_fraction: f64,
@@ -249,7 +256,7 @@ impl Split {
     ///
     /// # Errors
     /// A group would stand on two sides; a source of `groups` has no assignment; some part would
-    /// lack a class.
+    /// lack a class; there is one fold only, or more than [`MAX_FOLDS`].
     pub fn import(
         groups: &GroupTable,
         labels: &BTreeMap<ContentId, Label>,
@@ -325,14 +332,18 @@ impl Split {
             .sum::<usize>();
         config.test_fraction = sealed as f64 / groups.len().max(1) as f64;
         if folds_given {
-            config.folds = parts
-                .values()
-                .filter_map(|part| match part {
-                    Part::Fold(fold) => Some(fold + 1),
-                    Part::Sealed => None,
-                })
-                .max()
-                .unwrap_or(0);
+            let last = parts.values().filter_map(|part| match part {
+                Part::Fold(fold) => Some(*fold),
+                Part::Sealed => None,
+            });
+            let last = last.max().unwrap_or(0);
+            // Outside of one fold alone there is nothing to learn from.
+            if !(1..MAX_FOLDS).contains(&last) {
+                return Err(problem(format!(
+                    "expected 2 to {MAX_FOLDS} folds, fold_0 and on, found fold_{last} as the last"
+                )));
+            }
+            config.folds = last + 1;
         } else {
             let folds = deal_folds(&open, config.folds, config.seed)
                 .ok_or_else(|| missing_class(&open, config.folds, 0, ""))?;
@@ -437,6 +448,8 @@ impl Split {
                 format!("version {}", file.version),
             ));
         }
+        check_config(&file.config)
+            .map_err(|error| corrupt("settings that a split can have", error.to_string()))?;
         let rows = file.members.len();
         let mut members = BTreeMap::new();
         let mut side: HashMap<GroupId, Part> = HashMap::new();
@@ -505,10 +518,10 @@ impl Split {
 }
 
 fn check_config(config: &SplitConfig) -> Result<(), SplitError> {
-    if config.folds < 2 {
+    if !(2..=MAX_FOLDS).contains(&config.folds) {
         return Err(SplitError::Setting {
             name: "folds",
-            expected: "at least 2",
+            expected: "2 to 1000",
             found: config.folds.to_string(),
         });
     }

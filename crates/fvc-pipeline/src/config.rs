@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fvc_augment::Kind;
 use fvc_clips::SizeSpec;
-use fvc_corpus::SplitConfig;
+use fvc_corpus::{MAX_FOLDS, SplitConfig};
 use fvc_learn::{Grid, ModelKind, Parameters, TrainSettings};
 use fvc_media::{Limits, PartialPolicy, Sampling};
 use serde::de::Error as _;
@@ -93,7 +93,7 @@ impl Default for ScaleConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitSection {
-    /// Outer folds, at least 2.
+    /// Outer folds, 2 to 1000.
     pub folds: u32,
     /// Share of each class to seal; 0: grouped cross-validation only.
     pub test_fraction: f64,
@@ -290,8 +290,8 @@ impl Config {
                 self.reading.parallel.to_string(),
             ));
         }
-        if self.split.folds < 2 {
-            return Err(wrong("split.folds", "at least 2", self.split.folds.to_string()));
+        if !(2..=MAX_FOLDS).contains(&self.split.folds) {
+            return Err(wrong("split.folds", "2 to 1000", self.split.folds.to_string()));
         }
         let limits = &self.limits;
         if [limits.duration_seconds, limits.wall_clock_seconds]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
 use fvc_corpus::{
-    CorpusError, Index, Part, Split, SplitConfig, SplitTable, gather, read_split_table,
+    CorpusError, Index, Part, Split, SplitConfig, SplitError, SplitTable, gather, read_split_table,
 };
 
 use crate::support::{binary_tables, indexed, tree};
@@ -209,4 +209,39 @@ fn contradictions_and_unknown_parts_are_refused() {
     let table = read(folder.path(), &index, &csv).unwrap();
     let error = import(&index, &table, 2).unwrap_err().to_string();
     assert!(error.contains("share an origin"), "{error}");
+}
+
+/// The number of folds was the largest number of a fold plus one, of whatever a table said:
+/// `fold_4294967295` ended in a panic, `fold_0` alone in one fold with nothing to learn from.
+#[test]
+fn a_split_of_one_fold_or_of_too_many_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = corpus(folder.path());
+    for last in ["1000", "4294967295", "4294967296", "99999999999999999999", "-1", ""] {
+        let csv = WHOLE.replace("fold_1", &format!("fold_{last}"));
+        let refused = read(folder.path(), &index, &csv).unwrap_err().to_string();
+        assert!(refused.contains("fold_N, found fold_"), "{refused}");
+    }
+    let table = read(folder.path(), &index, &WHOLE.replace("fold_1", "fold_0")).unwrap();
+    match import(&index, &table, 2) {
+        Err(SplitError::Import { problem, .. }) => {
+            assert!(problem.contains("expected 2 to 1000 folds"), "{problem}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let table = read(folder.path(), &index, &WHOLE.replace("fold_1", "fold_999")).unwrap();
+    let gap = import(&index, &table, 2).unwrap_err().to_string();
+    assert!(gap.contains("fold_1 has no real source"), "{gap}");
+    // The same from a caller that has no table.
+    for last in [1000, u32::MAX] {
+        let mut table = read(folder.path(), &index, WHOLE).unwrap();
+        for part in table.assignment.values_mut().filter(|part| **part == Some(Part::Fold(1))) {
+            *part = Some(Part::Fold(last));
+        }
+        let refused = import(&index, &table, 2).unwrap_err();
+        assert!(matches!(refused, SplitError::Import { .. }), "{refused}");
+        let config = SplitConfig { folds: last.max(1001), test_fraction: 0.0, seed: 1 };
+        let planned = Split::plan(index.groups(), &index.labels(), &config);
+        assert!(matches!(planned, Err(SplitError::Setting { .. })), "{planned:?}");
+    }
 }
