@@ -111,17 +111,24 @@ pub fn gather(inputs: &[PathBuf]) -> Result<Gathered, CorpusError> {
         .map(|names| names.iter().cloned().collect())
         .collect();
     gathered.ties.sort_unstable();
-    // An index is used from other folders than the one it was made in.
-    let paths = gathered.candidates.iter_mut().map(|candidate| &mut candidate.path);
-    for path in paths.chain(gathered.failures.iter_mut().map(|failure| &mut failure.path)) {
-        // A row without a path has none to make whole.
-        if let Ok(whole) = std::path::absolute(&*path) {
-            *path = whole;
-        }
-    }
-    refuse_names_that_are_no_text(&mut gathered);
-    gathered.inputs = (gathered.candidates.len() + gathered.failures.len()) as u64;
+    gathered.finish();
     Ok(gathered)
+}
+
+impl Gathered {
+    /// Makes every path whole and a text, and counts the inputs.
+    pub(crate) fn finish(&mut self) {
+        // An index is used from other folders than the one it was made in.
+        let paths = self.candidates.iter_mut().map(|candidate| &mut candidate.path);
+        for path in paths.chain(self.failures.iter_mut().map(|failure| &mut failure.path)) {
+            // A row without a path has none to make whole.
+            if let Ok(whole) = std::path::absolute(&*path) {
+                *path = whole;
+            }
+        }
+        refuse_names_that_are_no_text(self);
+        self.inputs = (self.candidates.len() + self.failures.len()) as u64;
+    }
 }
 
 /// Tables and records are text: a file whose name is none costs a row, and not the command.
@@ -247,7 +254,7 @@ fn file(path: PathBuf, label: Option<Label>, gathered: &mut Gathered) {
     }
 }
 
-fn failure(path: PathBuf, reason: &str, expected: String, found: String) -> Failure {
+pub(crate) fn failure(path: PathBuf, reason: &str, expected: String, found: String) -> Failure {
     Failure {
         path,
         content_id: None,
@@ -276,9 +283,9 @@ fn find_table(input: &Path) -> Result<PathBuf, CorpusError> {
 }
 
 /// A table as texts: its heads in lower case, its rows, missing cells as nothing.
-struct Texts {
-    heads: Vec<String>,
-    rows: Vec<Vec<Option<String>>>,
+pub(crate) struct Texts {
+    pub(crate) heads: Vec<String>,
+    pub(crate) rows: Vec<Vec<Option<String>>>,
 }
 
 /// Reads a `.csv`, `.parquet` or `.arrow` table as texts.
@@ -362,7 +369,7 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// The name of a group in its column's name space.
-fn group_name(column: &str, value: &str) -> String {
+pub(crate) fn group_name(column: &str, value: &str) -> String {
     format!("{column}={}", whole_number(value).unwrap_or_else(|| value.to_owned()))
 }
 
@@ -382,7 +389,7 @@ fn whole_number(text: &str) -> Option<String> {
     (number.fract() == 0.0).then(|| text_of_float(number))
 }
 
-fn read_csv(path: &Path) -> Result<Texts, CorpusError> {
+pub(crate) fn read_csv(path: &Path) -> Result<Texts, CorpusError> {
     let wrong = |error: csv::Error| CorpusError::Table {
         path: path.to_owned(),
         expected: "a table with a head and rows of the same length".to_owned(),
@@ -410,7 +417,7 @@ fn read_csv(path: &Path) -> Result<Texts, CorpusError> {
 }
 
 /// A cell that says something: empty and the usual words for nothing are missing.
-fn said(cell: Option<&String>) -> Option<String> {
+pub(crate) fn said(cell: Option<&String>) -> Option<String> {
     let text = cell?.trim();
     let nothing =
         matches!(text.to_ascii_lowercase().as_str(), "" | "nan" | "null" | "none" | "na" | "n/a");

@@ -162,17 +162,17 @@ impl GroupTable {
 }
 
 /// Union-find with path halving and union by size.
-struct DisjointSets {
+pub(crate) struct DisjointSets {
     parent: Vec<usize>,
     size: Vec<usize>,
 }
 
 impl DisjointSets {
-    fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         Self { parent: (0..count).collect(), size: vec![1; count] }
     }
 
-    fn find(&mut self, mut node: usize) -> usize {
+    pub(crate) fn find(&mut self, mut node: usize) -> usize {
         while self.parent[node] != node {
             self.parent[node] = self.parent[self.parent[node]];
             node = self.parent[node];
@@ -180,7 +180,7 @@ impl DisjointSets {
         node
     }
 
-    fn union(&mut self, left: usize, right: usize) {
+    pub(crate) fn union(&mut self, left: usize, right: usize) {
         let (mut large, mut small) = (self.find(left), self.find(right));
         if large == small {
             return;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidate::read_split_rows;
 use crate::{
-    Candidate, CorpusError, Failure, GroupEvidence, GroupId, GroupTable, Label, Part,
+    Candidate, CorpusError, Failure, GroupEvidence, GroupId, GroupTable, Label, LabelPolicy, Part,
     write_atomically,
 };
 
@@ -48,6 +48,7 @@ pub struct Index {
     sources: Vec<Source>,
     groups: GroupTable,
     hash: String,
+    label_policy: Option<LabelPolicy>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,6 +57,9 @@ struct IndexFile {
     hash: String,
     /// BLAKE3 over all that is said of the sources, also what no grouping or fit depends on.
     contents_hash: String,
+    /// Missing where no policy was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label_policy: Option<LabelPolicy>,
     sources: Vec<Source>,
 }
 
@@ -64,8 +68,15 @@ struct Version {
     version: u32,
 }
 
-fn contents_hash(sources: &[Source]) -> Result<String, serde_json::Error> {
-    Ok(blake3::hash(&serde_json::to_vec(sources)?).to_hex().to_string())
+fn contents_hash(
+    sources: &[Source],
+    label_policy: Option<LabelPolicy>,
+) -> Result<String, serde_json::Error> {
+    let mut bytes = serde_json::to_vec(sources)?;
+    if let Some(policy) = label_policy {
+        bytes.extend(serde_json::to_vec(&policy)?);
+    }
+    Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
 impl Index {
@@ -164,7 +175,20 @@ impl Index {
             hasher.update(b"\n");
         }
         let hash = hasher.finalize().to_hex().to_string();
-        Self { sources, groups, hash }
+        Self { sources, groups, hash, label_policy: None }
+    }
+
+    /// The same index, with the policy that its labels were read under for the record. Its hash is
+    /// the same too: what the policy decided is in the labels.
+    #[must_use]
+    pub fn with_label_policy(mut self, policy: Option<LabelPolicy>) -> Self {
+        self.label_policy = policy;
+        self
+    }
+
+    /// The policy that the labels were read under, where one was needed.
+    pub fn label_policy(&self) -> Option<LabelPolicy> {
+        self.label_policy
     }
 
     /// The sources, by content id.
@@ -245,7 +269,9 @@ impl Index {
         let file = IndexFile {
             version: INDEX_VERSION,
             hash: self.hash.clone(),
-            contents_hash: contents_hash(&self.sources).map_err(|error| io(&path)(error.into()))?,
+            contents_hash: contents_hash(&self.sources, self.label_policy)
+                .map_err(|error| io(&path)(error.into()))?,
+            label_policy: self.label_policy,
             sources: self.sources.clone(),
         };
         let bytes = serde_json::to_vec(&file).map_err(|error| io(&path)(error.into()))?;
@@ -282,7 +308,7 @@ impl Index {
         if !file.sources.windows(2).all(|pair| pair[0].content_id < pair[1].content_id) {
             return Err(wrong("every source once, by content id", "another order".to_owned()));
         }
-        let contents = contents_hash(&file.sources).map_err(json)?;
+        let contents = contents_hash(&file.sources, file.label_policy).map_err(json)?;
         if contents != file.contents_hash {
             return Err(wrong(
                 &format!("contents of hash {}", file.contents_hash),
@@ -291,7 +317,8 @@ impl Index {
         }
         let rows =
             file.sources.iter().map(|source| (source.content_id, source.group.clone())).collect();
-        let index = Self::of(file.sources, GroupTable::from_rows(rows));
+        let index = Self::of(file.sources, GroupTable::from_rows(rows))
+            .with_label_policy(file.label_policy);
         if index.hash != file.hash {
             return Err(wrong(&format!("hash {}", index.hash), format!("hash {}", file.hash)));
         }

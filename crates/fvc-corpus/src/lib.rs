@@ -1,10 +1,11 @@
 //! Which videos, labels, groups and splits there are.
 //!
-//! - [`gather`] reads folders and tables into [`Candidate`]s; [`Index::build`] joins them by content
-//!   id into [`Source`]s with groups ([`GroupTable`]).
+//! - [`gather`] reads folders and tables into [`Candidate`]s, [`read_fake_video_corpus`] the tables and
+//!   video folders of that corpus under a [`LabelPolicy`]; [`Index::build`] joins them by content id
+//!   into [`Source`]s with groups ([`GroupTable`]).
 //! - [`Examples::join`] ties feature rows to labels and groups; a [`Split`] deals groups to folds
-//!   and a sealed part, and is the only maker of [`TrainView`] and [`EvalView`]; a [`Fitted`] model carries what it has
-//!   seen.
+//!   and a sealed part, and is the only maker of [`TrainView`] and [`EvalView`]; a [`Fitted`]
+//!   model carries what it has seen.
 //! - What goes wrong is a [`Failure`]; what was done is a [`Manifest`] whose counts add up; openings
 //!   of the sealed part stand in the [`Ledger`]; a run keeps its records in a [`RunFolder`].
 //!
@@ -25,10 +26,12 @@ mod contained;
 mod error;
 mod examples;
 mod failure;
+mod fake_video_corpus;
 mod fitted;
 mod groups;
 mod index;
 mod label;
+mod label_policy;
 mod ledger;
 mod manifest;
 mod run_folder;
@@ -41,11 +44,13 @@ pub use candidate::{Candidate, Gathered, check_input, gather, is_sidecar};
 pub use error::CorpusError;
 pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
 pub use failure::{Failure, FailureTable};
+pub use fake_video_corpus::{FakeVideoCorpus, FvcTables, read_fake_video_corpus};
 pub use fitted::{FitScope, Fitted, StoredError};
 pub use fvc_clips::write_atomically;
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};
 pub use index::{Index, Source, SplitTable, read_split_table};
 pub use label::{Label, LabelError};
+pub use label_policy::{ConflictRule, LabelPolicy, LabelRule, LabelRuleError, LabelUse};
 pub use ledger::Ledger;
 pub use manifest::{DecodeCounts, Manifest};
 pub use run_folder::RunFolder;

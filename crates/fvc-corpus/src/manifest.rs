@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CorpusError, write_atomically};
+use crate::{CorpusError, LabelPolicy, write_atomically};
 
 /// Decodes of a command, and why each was needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Manifest {
     completed: u64,
     failed: BTreeMap<String, u64>,
     decodes: DecodeCounts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label_policy: Option<LabelPolicy>,
 }
 
 impl Manifest {
@@ -48,6 +50,7 @@ impl Manifest {
             completed: 0,
             failed: BTreeMap::new(),
             decodes: DecodeCounts::default(),
+            label_policy: None,
         }
     }
 
@@ -69,6 +72,11 @@ impl Manifest {
     /// Decodes, and why each was needed.
     pub fn decodes(&mut self, decodes: DecodeCounts) {
         self.decodes = decodes;
+    }
+
+    /// The policy that the labels of the inputs were read under.
+    pub fn label_policy(&mut self, policy: Option<LabelPolicy>) {
+        self.label_policy = policy;
     }
 
     /// How many inputs gave their result.

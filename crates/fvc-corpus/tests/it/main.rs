@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod declared_groups;
+mod fake_video_corpus;
 mod feature_tables;
 mod labels;
 mod ledger;
