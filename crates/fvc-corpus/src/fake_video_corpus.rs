@@ -25,11 +25,20 @@ const CASCADES: [&str; 3] = ["cascade_id", "cascadeid", "group_id"];
 const URLS: [&str; 3] = ["video_url", "url", "videourl"];
 const LABELS: [&str; 3] = ["label", "class", "truth_label"];
 
+/// One table of the Fake Video Corpus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FvcTable {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its rows.
+    pub rows: u64,
+}
+
 /// What the tables of the Fake Video Corpus hold, whether or not there are videos.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FvcTables {
     /// Each table with its rows, seeds first.
-    pub tables: Vec<(PathBuf, u64)>,
+    pub tables: Vec<FvcTable>,
     /// Rows in all.
     pub rows: u64,
     /// Rows by platform and label: the five words of the corpus, `other` for words that are none of
@@ -247,7 +256,7 @@ pub fn read_fake_video_corpus(
         let path = find_table(folder, name)?;
         let before = rows.len();
         read_rows(&path, at, policy, &mut rows)?;
-        tables.push((path, (rows.len() - before) as u64));
+        tables.push(FvcTable { path, rows: (rows.len() - before) as u64 });
     }
     let mut by_video: BTreeMap<&Video, Vec<usize>> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {

@@ -44,7 +44,7 @@ pub use candidate::{Candidate, Gathered, check_input, gather, is_sidecar};
 pub use error::CorpusError;
 pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
 pub use failure::{Failure, FailureTable};
-pub use fake_video_corpus::{FakeVideoCorpus, FvcTables, read_fake_video_corpus};
+pub use fake_video_corpus::{FakeVideoCorpus, FvcTable, FvcTables, read_fake_video_corpus};
 pub use fitted::{FitScope, Fitted, StoredError};
 pub use fvc_clips::write_atomically;
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fvc_augment::Kind;
 use fvc_clips::SizeSpec;
-use fvc_corpus::{MAX_FOLDS, SplitConfig};
+use fvc_corpus::{LabelPolicy, MAX_FOLDS, SplitConfig};
 use fvc_learn::{Grid, ModelKind, Parameters, TrainSettings};
 use fvc_media::{Limits, PartialPolicy, Sampling};
 use serde::de::Error as _;
@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// How sources are read.
     pub reading: ReadingConfig,
+    /// What labels of the Fake Video Corpus other than real and fake count as.
+    pub fvc: LabelPolicy,
     /// Stage 1.
     pub augment: AugmentConfig,
     /// Stages 3 and 4.

@@ -1,8 +1,12 @@
-//! [`index`]: from folders and tables to sources with content ids, labels and groups.
+//! [`index`] and [`index_fake_video_corpus`]: from folders and tables to sources with content ids,
+//! labels and groups.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use fvc_corpus::{Candidate, DecodeCounts, Failure, FailureTable, Index, Label, Manifest, gather};
+use fvc_corpus::{
+    Candidate, DecodeCounts, Failure, FailureTable, FakeVideoCorpus, FvcTables, Gathered, Index,
+    Label, LabelPolicy, Manifest, gather, read_fake_video_corpus,
+};
 use fvc_media::{ContentId, Reader, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -18,6 +22,9 @@ pub struct IndexOutcome {
     pub manifest: Manifest,
     /// Inputs that are no source.
     pub failures: Vec<Failure>,
+    /// Where manifest and failure table stand: with the index, or where nothing could be used and the
+    /// index is as it was, with the records of the stages.
+    pub folder: PathBuf,
     /// Sources by label, real first.
     pub sources: [usize; 2],
     /// Groups that hold a source of the label, real first.
@@ -42,6 +49,23 @@ fn look(reader: &Reader, candidate: Candidate) -> Looked {
     Ok((candidate, identity.content_id, identity.bytes))
 }
 
+impl IndexOutcome {
+    /// Whether there is a source at all.
+    ///
+    /// # Errors
+    /// Nothing could be used.
+    pub fn usable(&self) -> Result<(), PipelineError> {
+        if self.sources != [0, 0] {
+            return Ok(());
+        }
+        let first = self.failures.first();
+        Err(PipelineError::NothingUsable {
+            inputs: self.failures.len() as u64,
+            first: first.map_or_else(|| "no video was found".to_owned(), ToString::to_string),
+        })
+    }
+}
+
 /// Reads folders and tables, gives every file its content id, looks at each without decoding, joins
 /// groups and writes the index, the failure table and the manifest.
 ///
@@ -52,11 +76,43 @@ pub fn index(
     environment: &Environment<'_>,
     inputs: &[PathBuf],
 ) -> Result<IndexOutcome, PipelineError> {
+    let outcome = index_gathered(environment, gather(inputs)?, None)?;
+    if outcome.groups == 0 && outcome.failures.is_empty() {
+        let inputs: Vec<String> = inputs.iter().map(|input| input.display().to_string()).collect();
+        let first = format!("no video was found in {}", inputs.join(", "));
+        return Err(PipelineError::NothingUsable { inputs: 0, first });
+    }
+    outcome.usable()?;
+    Ok(outcome)
+}
+
+/// Does the same with the Fake Video Corpus below a folder, under the label policy of the
+/// configuration. Where nothing could be used, what its tables hold is told all the same;
+/// [`IndexOutcome::usable`] says so.
+///
+/// # Errors
+/// A table is not there or is none of the corpus, the folder cannot be read, the workspace cannot be
+/// written, or the user asked to stop.
+pub fn index_fake_video_corpus(
+    environment: &Environment<'_>,
+    folder: &Path,
+) -> Result<(FvcTables, IndexOutcome), PipelineError> {
+    let policy = environment.config.fvc;
+    let FakeVideoCorpus { tables, gathered } = read_fake_video_corpus(folder, policy)?;
+    Ok((tables, index_gathered(environment, gathered, Some(policy))?))
+}
+
+/// Writes the index, the failure table and the manifest of what was gathered.
+fn index_gathered(
+    environment: &Environment<'_>,
+    gathered: Gathered,
+    policy: Option<LabelPolicy>,
+) -> Result<IndexOutcome, PipelineError> {
     // Stages that are at work go on with the index they began with.
     let _lock = Lock::exclusive(&environment.workspace.index_lock(), &environment.cancel)?;
-    let gathered = gather(inputs)?;
     let mut manifest = Manifest::begin("index", &environment.config.hash()?);
     manifest.inputs(gathered.inputs);
+    manifest.label_policy(policy);
     let reader = environment.reader()?;
     environment.progress.begin("files", gathered.candidates.len() as u64);
     let looked: Vec<Option<Looked>> = environment.threads()?.install(|| {
@@ -88,6 +144,7 @@ pub fn index(
     }
     let (index, refused) = Index::build(identified, &gathered.ties);
     failures.extend(refused);
+    let index = index.with_label_policy(policy);
     for _ in index.sources() {
         manifest.completed();
     }
@@ -108,20 +165,9 @@ pub fn index(
     };
     FailureTable::from(failures.clone()).save(&folder)?;
     manifest.save(&folder.join("manifest.json"))?;
-    if found_nothing {
-        return Err(PipelineError::NothingUsable {
-            inputs: gathered.inputs,
-            first: failures.first().map_or_else(
-                || {
-                    let inputs: Vec<String> =
-                        inputs.iter().map(|input| input.display().to_string()).collect();
-                    format!("no video was found in {}", inputs.join(", "))
-                },
-                ToString::to_string,
-            ),
-        });
+    if !found_nothing {
+        index.save(&folder)?;
     }
-    index.save(&folder)?;
     let mut sources = [0_usize; 2];
     let mut holding = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
     for source in index.sources() {
@@ -135,5 +181,6 @@ pub fn index(
         ignored: gathered.ignored,
         manifest,
         failures,
+        folder,
     })
 }

@@ -1,7 +1,7 @@
 //! The planner and the five stages: from an index of labelled videos to a trained, honestly
 //! evaluated detector, and from a new video to a verdict.
 //!
-//! - [`index`] reads folders and tables into a [`Workspace`].
+//! - [`index`] reads folders and tables into a [`Workspace`], [`index_fake_video_corpus`] that corpus.
 //! - [`run_stages`] plans what every source owes ([`plan`]) and pays it in one pass a source:
 //!   variants, features, scaled frames, features of scaled frames.
 //! - [`train`] joins the tables, asks the split for views, fits, calibrates, evaluates and writes a
@@ -54,7 +54,7 @@ pub use config::{AugmentConfig, Config, ReadingConfig, ScaleConfig, SplitSection
 pub use error::PipelineError;
 pub use feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX};
 pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
-pub use indexing::{IndexOutcome, index};
+pub use indexing::{IndexOutcome, index, index_fake_video_corpus};
 pub use plan::{Stage, StageSelection};
 pub use prediction::{
     FilePrediction, KnownAs, LoadedModel, PredictOptions, Predictions, ScoredFile, predict,

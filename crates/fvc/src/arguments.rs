@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fvc_augment::{ForgeryKind, Kind};
+use fvc_corpus::LabelRule;
 use fvc_learn::{Grid, ModelKind};
 use fvc_pipeline::StageSelection;
 
@@ -60,8 +61,29 @@ pub(crate) enum Command {
         /// Folder names that spell a label in words count at any depth, the nearest to the file
         /// first; 0, 1, true and false only directly below the folder named here. Columns group,
         /// group_id, dup_group, cascade_id, source_id and origin of a table all tie videos.
-        #[arg(required = true)]
+        #[arg(required_unless_present = "fvc", conflicts_with = "fvc")]
         inputs: Vec<PathBuf>,
+        /// The Fake Video Corpus in place of inputs: a folder with FVC.csv, FVC_dup.csv and the
+        /// unpacked archives.
+        ///
+        /// The tables are looked for in the folder, then in its Metadata/, videos/Metadata/,
+        /// archive/ and videos/; videos (<id>/video.* or <id>.*) anywhere below it. Without videos,
+        /// what the tables hold is printed and the command ends with 1, as whenever nothing can be
+        /// used. Its labels judge the claim of a video, not its pixels.
+        #[arg(long, value_name = "DIR")]
+        fvc: Option<PathBuf>,
+        /// What other labels of the Fake Video Corpus count as: uncertain, debunked and parody =
+        /// exclude, real or fake; and videos with two labels: conflict = exclude, usable (rows of
+        /// excluded labels are passed over), real or fake (which wins). All are excluded otherwise.
+        // With inputs, `requires` alone is waived: they rule `fvc` out.
+        #[arg(
+            long,
+            value_name = "LABEL=USE",
+            value_delimiter = ',',
+            requires = "fvc",
+            conflicts_with = "inputs"
+        )]
+        fvc_labels: Vec<LabelRule>,
         #[command(flatten)]
         parallel: ParallelArguments,
     },

@@ -73,9 +73,11 @@ fn complain(error: &CommandError) {
 fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, CommandError> {
     let shared = context.shared;
     match &arguments.command {
-        Command::Index { inputs, parallel } => {
-            let options = Given { parallel: Some(parallel), ..Given::default() };
-            index::run(context, &configuration(shared, &options)?, inputs)
+        Command::Index { inputs, fvc, fvc_labels, parallel } => {
+            let given = Given { parallel: Some(parallel), ..Given::default() };
+            let mut config = configuration(shared, &given)?;
+            config.fvc = fvc_labels.iter().fold(config.fvc, |policy, rule| policy.with(*rule));
+            index::run(context, &config, inputs, fvc.as_deref())
         }
         Command::Run { stages, reading, making, materialise, training } => {
             let given = Given {

@@ -230,7 +230,7 @@ fn what_the_tables_hold_is_told_without_videos() {
     let text = serde_json::to_value(&tables).unwrap();
     let of = |fake: u64, real: u64| serde_json::json!({"fake": fake, "real": real});
     assert_eq!(text["rows"], 23);
-    assert_eq!(text["tables"][0][1], 6);
+    assert_eq!(text["tables"][0]["rows"], 6);
     assert_eq!(text["labels_by_platform"]["twitter"], serde_json::json!({"real": 1}));
     assert_eq!(
         text["labels_by_platform"]["youtube"],

@@ -1,18 +1,20 @@
 //! `fvc index`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use fvc_pipeline::{Config, Environment, PipelineError, Workspace};
+use fvc_corpus::FvcTables;
+use fvc_pipeline::{Config, Environment, IndexOutcome, PipelineError, Workspace};
 use serde_json::json;
 
 use super::{CommandError, Context};
-use crate::display;
+use crate::display::{self, Table};
 use crate::exit_code::Ending;
 
 pub(super) fn run(
     context: &Context<'_>,
     config: &Config,
     inputs: &[PathBuf],
+    fvc: Option<&Path>,
 ) -> Result<Ending, CommandError> {
     // A typing error makes no workspace.
     for input in inputs {
@@ -25,37 +27,111 @@ pub(super) fn run(
         cancel: context.cancel.clone(),
         progress: context.progress,
     };
-    let outcome = fvc_pipeline::index(&environment, inputs)?;
-    if context.shared.json {
-        display::print_json(&json!({
-            "manifest": outcome.manifest,
-            "real": outcome.sources[0],
-            "fake": outcome.sources[1],
-            "groups": outcome.groups,
-            "groups_with_real": outcome.groups_by_label[0],
-            "groups_with_fake": outcome.groups_by_label[1],
-            "ignored_files": outcome.ignored,
-            "failures": outcome.failures,
-        }))?;
-    } else {
-        let [real, fake] = outcome.sources;
-        let [real_groups, fake_groups] = outcome.groups_by_label;
-        display::print(&format!(
-            "{} sources: {real} real in {real_groups} groups, {fake} fake in {fake_groups} groups; \
-             {} groups in all",
-            real + fake,
-            outcome.groups
-        ))?;
-        if outcome.ignored > 0 {
-            display::print(&format!(
-                "{} files beside the videos (text, tables, pictures) were left alone",
-                outcome.ignored
-            ))?;
+    let (tables, outcome) = match fvc {
+        Some(folder) => {
+            let (tables, outcome) = fvc_pipeline::index_fake_video_corpus(&environment, folder)?;
+            (Some(tables), outcome)
         }
-        display::print(&display::failures(
-            &outcome.failures,
-            &workspace.index().join("failures.csv"),
+        None => (None, fvc_pipeline::index(&environment, inputs)?),
+    };
+    if context.shared.json {
+        let mut made = as_json(&outcome);
+        if let (Some(tables), Some(made)) = (&tables, made.as_object_mut()) {
+            made.insert("fvc".to_owned(), json!(tables));
+        }
+        display::print_json(&made)?;
+    } else {
+        if let Some(tables) = &tables {
+            display::print(&render(tables))?;
+        }
+        print(&outcome)?;
+    }
+    outcome.usable()?;
+    Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
+}
+
+fn as_json(outcome: &IndexOutcome) -> serde_json::Value {
+    json!({
+        "manifest": outcome.manifest,
+        "real": outcome.sources[0],
+        "fake": outcome.sources[1],
+        "groups": outcome.groups,
+        "groups_with_real": outcome.groups_by_label[0],
+        "groups_with_fake": outcome.groups_by_label[1],
+        "ignored_files": outcome.ignored,
+        "failures": outcome.failures,
+    })
+}
+
+fn print(outcome: &IndexOutcome) -> Result<(), CommandError> {
+    let [real, fake] = outcome.sources;
+    let [real_groups, fake_groups] = outcome.groups_by_label;
+    display::print(&format!(
+        "{} sources: {real} real in {real_groups} groups, {fake} fake in {fake_groups} groups; \
+         {} groups in all",
+        real + fake,
+        outcome.groups
+    ))?;
+    if outcome.ignored > 0 {
+        display::print(&format!(
+            "{} files beside the videos (text, tables, pictures) were left alone",
+            outcome.ignored
         ))?;
     }
-    Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
+    display::print(&display::failures(&outcome.failures, &outcome.folder.join("failures.csv")))?;
+    Ok(())
+}
+
+/// What the tables of the Fake Video Corpus hold.
+fn render(tables: &FvcTables) -> String {
+    let labels = tables.labels();
+    let heads: Vec<String> = labels.keys().map(|label| label.to_uppercase() + ">").collect();
+    let mut heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    heads.insert(0, "PLATFORM");
+    heads.push("ROWS>");
+    let mut counted = Table::new(&heads);
+    for (platform, own) in &tables.labels_by_platform {
+        let counts = labels.keys().map(|label| own.get(*label).copied().unwrap_or(0));
+        counted.row(row(platform, counts));
+    }
+    counted.row(row("all", labels.values().copied()));
+    let sizes: Vec<String> = tables
+        .tables
+        .iter()
+        .map(|table| format!("{} in {}", table.rows, table.path.display()))
+        .collect();
+    [
+        format!("{} rows of the Fake Video Corpus: {}", tables.rows, sizes.join(", ")),
+        counted.render(),
+        format!(
+            "{} videos: {} in both tables, {} in several cascades, {} with several labels",
+            tables.videos,
+            tables.videos_in_both_tables,
+            tables.videos_in_several_cascades,
+            tables.videos_with_several_labels
+        ),
+        format!(
+            "{} cascades, {} of them with real and fake rows; {} groups when cascades that share a \
+             video are one",
+            tables.cascades, tables.cascades_with_both_labels, tables.groups
+        ),
+        format!(
+            "Under the policy {}: {} real and {} fake videos",
+            tables.policy, tables.real, tables.fake
+        ),
+        format!("{} video files", tables.files),
+        "Labels judge the claim of a video, not its pixels: most fakes are authentic footage with \
+         a false story."
+            .to_owned(),
+        String::new(),
+    ]
+    .join("\n")
+}
+
+fn row(name: &str, counts: impl Iterator<Item = u64> + Clone) -> Vec<String> {
+    let sum: u64 = counts.clone().sum();
+    std::iter::once(name.to_owned())
+        .chain(counts.map(|count| count.to_string()))
+        .chain([sum.to_string()])
+        .collect()
 }

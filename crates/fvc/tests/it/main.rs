@@ -5,6 +5,7 @@
 
 mod commands;
 mod decoder;
+mod fake_video_corpus;
 mod footage;
 mod main_job;
 mod memory;
