@@ -279,6 +279,15 @@ fn the_policy_says_what_other_words_count_as() {
     assert!(!refused(folder, &uncertain).contains_key("excluded_uncertain"));
     assert_eq!(uncertain.gathered.inputs, 25);
 
+    // Each word has its own setting.
+    for (word, path) in [("debunked", "FVC2/104/video.mp4"), ("parody", "FVC2/105/video.mp4")] {
+        tree(folder, &[path]);
+        let corpus = read(folder, policy(&[&format!("{word}=real")]));
+        assert_eq!(label(&corpus, path), Some(Label::Real), "{word}");
+        assert!(!refused(folder, &corpus).contains_key(format!("excluded_{word}").as_str()));
+        assert_eq!(refused(folder, &corpus)["excluded_uncertain"].len(), 1, "{word}");
+    }
+
     // A word that counts as the other row's label is no conflict, and the second row one too many.
     let agreed = read(folder, policy(&["debunked=fake", "parody=fake"]));
     assert_eq!((label(&agreed, one), label(&agreed, two)), (Some(Label::Fake), None));
