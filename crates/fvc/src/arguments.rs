@@ -67,7 +67,7 @@ pub(crate) enum Command {
         /// unpacked archives.
         ///
         /// The tables are looked for in the folder, then in its Metadata/, videos/Metadata/,
-        /// archive/ and videos/; videos (<id>/video.* or <id>.*) anywhere below it. Without videos,
+        /// archive/ and videos/; videos (ID/video.* or ID.*) anywhere below it. Without videos,
         /// what the tables hold is printed and the command ends with 1, as whenever nothing can be
         /// used. Its labels judge the claim of a video, not its pixels.
         #[arg(long, value_name = "DIR")]
