@@ -31,7 +31,7 @@ struct Mark {
 /// features/                 stage2.parquet, stage4.parquet, facts.parquet with their recipe
 /// locks/                    empty files that processes at work hold locks on
 /// stages/<stage>/           failures and manifest of the last run of each stage
-/// splits/                   splits; a split never changes once made
+/// splits/                   splits; a split changes only by --replan-split, which the run then notes
 /// runs/<experiment>/run_…/  runs of stage 5
 /// ```
 #[derive(Clone, Debug)]
