@@ -6,6 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::footage::{can_make_footage, corpus, encode, fvc, run};
 
+/// By the shell's own `kill`: small systems have no program of that name.
+fn signal(name: &str, process: u32) {
+    let status = std::process::Command::new("sh")
+        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &process.to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
 fn tables(workspace: &Path) -> Vec<Vec<u8>> {
     ["stage2", "stage4", "facts"]
         .map(|name| std::fs::read(workspace.join(format!("features/{name}.parquet"))).unwrap())
@@ -182,9 +190,7 @@ fn control_c_ends_within_two_seconds() {
         fvc().args(["-w", ws, "run", "--stages", "1-4", "--variants", "6"]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(700));
     let asked = Instant::now();
-    let killed =
-        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(killed.unwrap().success());
+    signal("INT", child.id());
     let status = child.wait().unwrap();
     assert!(asked.elapsed() < Duration::from_millis(2200), "{:?}", asked.elapsed());
     assert_eq!(status.code(), Some(130));
@@ -237,10 +243,7 @@ fn a_decoder_killed_in_mid_clip_costs_one_row_and_the_next_run_mends_it() {
         match (decoder_child_of(process.id()), seen) {
             (Some(child), Some((before, since))) if child == before => {
                 if since.elapsed() > Duration::from_millis(300) {
-                    let killed = std::process::Command::new("kill")
-                        .args(["-KILL", &child.to_string()])
-                        .status();
-                    assert!(killed.unwrap().success());
+                    signal("KILL", child);
                     break;
                 }
             }
