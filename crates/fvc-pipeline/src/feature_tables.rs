@@ -1,4 +1,5 @@
-//! The feature tables: what the units hold, as one table a stage, with the recipe it was made by.
+//! The feature tables: what the units hold, as one table a stage, with a note of the settings that it
+//! depends on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,8 +23,8 @@ pub const NATIVE_PREFIX: &str = "stage2";
 /// The prefix of stage 4 columns.
 pub const SCALED_PREFIX: &str = "stage4";
 
-/// Everything that the numbers of a model's input depend on. It stands beside every feature table
-/// and in every model file; inputs made another way are refused.
+/// Everything that the numbers of a model's input depend on. It stands in every model file; inputs
+/// made another way are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {

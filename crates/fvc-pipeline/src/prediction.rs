@@ -184,8 +184,7 @@ pub struct PredictOptions<'a> {
 /// of the result and no error. Each is given to `sink` as soon as it and those before it are there.
 ///
 /// # Errors
-/// An input does not exist as file or folder and nothing else was given, the threads cannot be
-/// started, or the user asked to stop.
+/// There is nothing below the inputs, the threads cannot be started, or the user asked to stop.
 pub fn predict(
     model: &LoadedModel,
     inputs: &[PathBuf],

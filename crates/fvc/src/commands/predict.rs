@@ -42,9 +42,16 @@ pub(super) fn run(
     };
     let model = LoadedModel::load(&model)?;
     // In a workspace that cannot be written to, a verdict is still to be had.
-    let cache = match workspace.as_ref().filter(|workspace| is_writable(workspace.root())) {
-        Some(workspace) => {
+    let cache = match &workspace {
+        Some(workspace) if is_writable(workspace.root()) => {
             Some(Arc::new(MediaCache::open(&workspace.media_cache()).map_err(PipelineError::from)?))
+        }
+        Some(workspace) => {
+            context.progress.note(&format!(
+                "{} cannot be written to: nothing of what is found is remembered",
+                workspace.root().display()
+            ));
+            None
         }
         None => None,
     };
