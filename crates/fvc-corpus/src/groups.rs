@@ -21,6 +21,12 @@ impl GroupId {
         Self(Arc::from(name))
     }
 
+    /// The group whose smallest content id this is.
+    fn of_component(smallest: &ContentId) -> Self {
+        // 32 of the 64 digits: two groups with one name would need a 128-bit collision.
+        Self::new(&format!("g{}", &smallest.to_hex()[..32]))
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -103,10 +109,7 @@ impl GroupTable {
         }
         let names: HashMap<usize, GroupId> = smallest
             .into_iter()
-            .map(|(root, content_id)| {
-                // 32 of the 64 digits: two groups with one name would need a 128-bit collision.
-                (root, GroupId::new(&format!("g{}", &content_id.to_hex()[..32])))
-            })
+            .map(|(root, content_id)| (root, GroupId::of_component(&content_id)))
             .collect();
         let mut groups = BTreeMap::new();
         for (index, &content_id) in members.iter().enumerate() {
@@ -128,6 +131,34 @@ impl GroupTable {
         }
         let hash = hasher.finalize().to_hex().to_string();
         Self { groups, hash }
+    }
+
+    /// The same sources, with the groups of each pair joined. Pairs of which one is no source of the
+    /// table tie nothing.
+    #[must_use]
+    pub fn joined(&self, pairs: impl IntoIterator<Item = (ContentId, ContentId)>) -> Self {
+        let members: Vec<(&ContentId, &GroupId)> = self.groups.iter().collect();
+        let position: HashMap<&ContentId, usize> =
+            members.iter().enumerate().map(|(at, (content_id, _))| (*content_id, at)).collect();
+        let mut sets = DisjointSets::new(members.len());
+        let mut first_of_group: HashMap<&GroupId, usize> = HashMap::new();
+        for (at, (_, group)) in members.iter().enumerate() {
+            sets.union(at, *first_of_group.entry(group).or_insert(at));
+        }
+        for (first, second) in pairs {
+            if let (Some(&first), Some(&second)) = (position.get(&first), position.get(&second)) {
+                sets.union(first, second);
+            }
+        }
+        // In order of content ids: the first of a component names it.
+        let mut names: HashMap<usize, GroupId> = HashMap::new();
+        let mut groups = BTreeMap::new();
+        for (at, (content_id, _)) in members.iter().enumerate() {
+            let name =
+                names.entry(sets.find(at)).or_insert_with(|| GroupId::of_component(content_id));
+            groups.insert(**content_id, name.clone());
+        }
+        Self::from_rows(groups)
     }
 
     /// The group of a source.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidate::read_split_rows;
 use crate::{
-    Candidate, CorpusError, Failure, GroupEvidence, GroupId, GroupTable, Label, LabelPolicy, Part,
-    write_atomically,
+    Candidate, CorpusError, Failure, GroupEvidence, GroupId, GroupTable, Label, LabelPolicy,
+    NearDuplicate, Part, write_atomically,
 };
 
 /// Version of the index on disk and of what ties its groups; 2: every group column ties.
@@ -184,6 +184,19 @@ impl Index {
     pub fn with_label_policy(mut self, policy: Option<LabelPolicy>) -> Self {
         self.label_policy = policy;
         self
+    }
+
+    /// The same sources, in groups that near-duplicates join too. Its hash is of these groups.
+    #[must_use]
+    pub fn with_near_duplicates(&self, ties: &[NearDuplicate]) -> Self {
+        let groups = self.groups.joined(ties.iter().map(|tie| (tie.first, tie.second)));
+        let mut sources = self.sources.clone();
+        for source in &mut sources {
+            if let Some(group) = groups.group(&source.content_id) {
+                source.group = group.clone();
+            }
+        }
+        Self::of(sources, groups).with_label_policy(self.label_policy)
     }
 
     /// The policy that the labels were read under, where one was needed.

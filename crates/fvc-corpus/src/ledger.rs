@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
-use crate::{CorpusError, SealedOpening};
+use crate::{CorpusError, SealedOpening, Split};
 
 /// How long another program's write is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +24,14 @@ const SCHEMA: &str = "
     CREATE TRIGGER IF NOT EXISTS opening_no_update BEFORE UPDATE ON opening
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
     CREATE TRIGGER IF NOT EXISTS opening_no_delete BEFORE DELETE ON opening
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+    CREATE TABLE IF NOT EXISTS sealed_source (
+        split_hash TEXT NOT NULL, content_id TEXT NOT NULL, PRIMARY KEY (split_hash, content_id))
+        WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS sealed_source_by_content ON sealed_source (content_id);
+    CREATE TRIGGER IF NOT EXISTS sealed_source_no_update BEFORE UPDATE ON sealed_source
+        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+    CREATE TRIGGER IF NOT EXISTS sealed_source_no_delete BEFORE DELETE ON sealed_source
         BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;";
 
 /// The append-only record of sealed openings: SQLite, with triggers that refuse to change, remove
@@ -62,16 +70,19 @@ impl Ledger {
         Ok(Self { path: path.to_owned(), connection })
     }
 
-    /// Records an opening, and only then hands out the receipt that opens the sealed part.
+    /// Records an opening of a split and of what it seals, and only then hands out the receipt that
+    /// opens the sealed part. The receipt's number counts the openings of every split that seals one
+    /// of the same sources: a new split of the same corpus does not begin at one.
     ///
     /// # Errors
     /// The record cannot be written.
     pub fn record_opening(
         &self,
-        split_hash: &str,
+        split: &Split,
         run: &str,
         purpose: &str,
     ) -> Result<SealedOpening, CorpusError> {
+        let split_hash = split.hash();
         let wrong = |source| CorpusError::Ledger { path: self.path.clone(), source };
         let transaction =
             rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
@@ -89,22 +100,44 @@ impl Ledger {
                 params![number, split_hash, run, purpose],
             )
             .map_err(wrong)?;
+        {
+            let mut insert = transaction
+                .prepare(
+                    "INSERT INTO sealed_source (split_hash, content_id) VALUES (?1, ?2) \
+                     ON CONFLICT DO NOTHING",
+                )
+                .map_err(wrong)?;
+            for content_id in split.sealed() {
+                insert.execute(params![split_hash, content_id.to_hex()]).map_err(wrong)?;
+            }
+        }
+        let overlapping = count_overlapping(&transaction, split_hash).map_err(wrong)?;
         transaction.commit().map_err(wrong)?;
-        Ok(SealedOpening::new(split_hash.to_owned(), u64::try_from(number).unwrap_or(u64::MAX)))
+        Ok(SealedOpening::new(split_hash.to_owned(), overlapping))
     }
 
-    /// How often the sealed part of a split was opened.
+    /// How often the sealed part of a split was opened, or that of another split which seals one of
+    /// the same sources. Zero for a split whose own sealed part was never opened.
     ///
     /// # Errors
     /// The ledger cannot be read.
     pub fn openings(&self, split_hash: &str) -> Result<u64, CorpusError> {
-        self.connection
-            .query_row(
-                "SELECT count(*) FROM opening WHERE split_hash = ?1",
-                params![split_hash],
-                |row| row.get::<_, i64>(0),
-            )
-            .map(|count| u64::try_from(count).unwrap_or(0))
+        count_overlapping(&self.connection, split_hash)
             .map_err(|source| CorpusError::Ledger { path: self.path.clone(), source })
     }
+}
+
+/// Openings of the split and of all that share a sealed source with it. What a ledger from before
+/// sealed sources were recorded holds is counted for its own split.
+fn count_overlapping(connection: &Connection, split_hash: &str) -> rusqlite::Result<u64> {
+    connection
+        .query_row(
+            "SELECT count(*) FROM opening WHERE split_hash = ?1 OR split_hash IN (
+                SELECT other.split_hash FROM sealed_source AS own
+                JOIN sealed_source AS other ON other.content_id = own.content_id
+                WHERE own.split_hash = ?1)",
+            params![split_hash],
+            |row| row.get::<_, i64>(0),
+        )
+        .map(|count| u64::try_from(count).unwrap_or(0))
 }

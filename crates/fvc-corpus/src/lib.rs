@@ -27,6 +27,7 @@ mod error;
 mod examples;
 mod failure;
 mod fake_video_corpus;
+mod fingerprint;
 mod fitted;
 mod groups;
 mod index;
@@ -34,6 +35,8 @@ mod label;
 mod label_policy;
 mod ledger;
 mod manifest;
+mod near_duplicates;
+mod newcomers;
 mod run_folder;
 mod sealed_opening;
 mod split;
@@ -45,6 +48,10 @@ pub use error::CorpusError;
 pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
 pub use failure::{Failure, FailureTable};
 pub use fake_video_corpus::{FakeVideoCorpus, FvcTable, FvcTables, read_fake_video_corpus};
+pub use fingerprint::{
+    FINGERPRINT_SIDE, FINGERPRINT_VERSION, Fingerprint, FingerprintBuilder, FingerprintError,
+    FingerprintSample,
+};
 pub use fitted::{FitScope, Fitted, StoredError};
 pub use fvc_clips::write_atomically;
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};
@@ -53,6 +60,10 @@ pub use label::{Label, LabelError};
 pub use label_policy::{ConflictRule, LabelPolicy, LabelRule, LabelRuleError, LabelUse};
 pub use ledger::Ledger;
 pub use manifest::{DecodeCounts, Manifest};
+pub use near_duplicates::{
+    NEAR_DUPLICATE_VERSION, NearDuplicate, SHARED_SECONDS, find_near_duplicates,
+};
+pub use newcomers::{Admission, Newcomer};
 pub use run_folder::RunFolder;
 pub use sealed_opening::SealedOpening;
 pub use split::{MAX_FOLDS, Part, SPLIT_VERSION, Split, SplitConfig, SplitError};

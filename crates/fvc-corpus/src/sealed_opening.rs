@@ -4,9 +4,9 @@
 /// disk:
 ///
 /// ```
-/// # use fvc_corpus::{CorpusError, Ledger, SealedOpening};
-/// fn open(ledger: &Ledger, split_hash: &str) -> Result<SealedOpening, CorpusError> {
-///     ledger.record_opening(split_hash, "run", "purpose")
+/// # use fvc_corpus::{CorpusError, Ledger, SealedOpening, Split};
+/// fn open(ledger: &Ledger, split: &Split) -> Result<SealedOpening, CorpusError> {
+///     ledger.record_opening(split, "run", "purpose")
 /// }
 /// ```
 ///
@@ -64,7 +64,8 @@ impl SealedOpening {
         &self.split_hash
     }
 
-    /// Which opening of this split it is, from 1, over all runs of the workspace.
+    /// Which opening of these sealed sources it is, from 1, over all runs of the workspace and over all
+    /// splits that seal one of them.
     pub fn number(&self) -> u64 {
         self.number
     }

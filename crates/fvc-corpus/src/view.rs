@@ -187,7 +187,7 @@ impl Split {
     /// originals.
     ///
     /// Rows of sources that the split does not know (indexed after it was made) are on neither
-    /// side; see [`Split::outside`].
+    /// side; see [`Split::admit`].
     ///
     /// # Errors
     /// There is no such fold, or new evidence has joined groups of two parts.
@@ -236,18 +236,6 @@ impl Split {
         }
         self.check_groups(examples)?;
         Ok(self.eval_rows(examples, Part::Sealed))
-    }
-
-    /// Sources with rows in `examples` that this split does not know.
-    pub fn outside(&self, examples: &Examples) -> Vec<ContentId> {
-        let mut outside: Vec<ContentId> = examples
-            .rows
-            .iter()
-            .filter(|row| row.variant == 0 && !self.members.contains_key(&row.content_id))
-            .map(|row| row.content_id)
-            .collect();
-        outside.dedup();
-        outside
     }
 
     /// The groups as they are known now must still stand on one side each.

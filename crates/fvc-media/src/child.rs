@@ -72,17 +72,17 @@ fn work(request: &Request, out: &mut impl Write) -> Result<(), DecodeError> {
         demuxed.damage = missing_end(&mut source, &demuxed.facts.container, request.bytes);
     }
     let gone = |_: io::Error| DecodeError::Gone;
-    let (positions, sampling, whole) = match &request.job {
+    let (positions, sampling, whole, thumbnails) = match &request.job {
         Job::Probe => {
             let info = Info { facts: demuxed.facts, index: demuxed.index, sampling: None };
             return Message::Info(Box::new(info)).write(out).map_err(gone);
         }
-        Job::Sample { content_id, sampling, resolved, whole } => {
+        Job::Sample { content_id, sampling, resolved, whole, thumbnails } => {
             let resolved = match resolved {
                 Some(resolved) => resolved.clone(),
                 None => sampling.resolve(content_id, &demuxed.index),
             };
-            (resolved.positions(), Some(resolved), *whole)
+            (resolved.positions(), Some(resolved), *whole, *whole && *thumbnails)
         }
         Job::Spans { spans } => {
             let mut positions = Vec::new();
@@ -93,7 +93,7 @@ fn work(request: &Request, out: &mut impl Write) -> Result<(), DecodeError> {
             }
             positions.sort_unstable();
             positions.dedup();
-            (positions, None, false)
+            (positions, None, false, false)
         }
     };
     let (index, facts) = (demuxed.index, demuxed.facts);
@@ -101,10 +101,9 @@ fn work(request: &Request, out: &mut impl Write) -> Result<(), DecodeError> {
     Message::Info(Box::new(Info { facts, index: index.clone(), sampling }))
         .write(out)
         .map_err(gone)?;
-    let wanted = Wanted { positions: &positions, whole };
-    let mut end = decode(video, &index, orientation, &wanted, limits, &mut |picture| {
-        Message::Picture(picture).write(out)
-    })?;
+    let wanted = Wanted { positions: &positions, whole, thumbnails };
+    let mut end =
+        decode(video, &index, orientation, &wanted, limits, &mut |message| message.write(out))?;
     end.promised = demuxed.promised.unwrap_or(0);
     if whole {
         // What the container shows to be missing counts although every packet decodes.

@@ -6,8 +6,9 @@ use ffmpeg_next::{Error, Packet, codec, decoder, ffi, frame, threading};
 
 use crate::demux::{Opened, av_trouble, check_size, next_packet, open, times_are_trusted};
 use crate::picture::PictureConverter;
-use crate::protocol::{End, Picture, Trouble};
-use crate::{FrameIndex, Limits, Reason};
+use crate::protocol::{End, Message, Picture, Trouble};
+use crate::thumbnail::to_milliseconds;
+use crate::{FrameIndex, Limits, Reason, THUMBNAIL_RATE};
 
 /// What to decode.
 pub(crate) struct Wanted<'a> {
@@ -15,6 +16,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) positions: &'a [u64],
     /// Decode every frame, or only what leads to the wanted ones.
     pub(crate) whole: bool,
+    /// Hand on thumbnails too, of every eighth of a second.
+    pub(crate) thumbnails: bool,
 }
 
 /// How a decode can fail.
@@ -30,8 +33,8 @@ impl From<Trouble> for DecodeError {
     }
 }
 
-/// What is handed each wanted picture.
-pub(crate) type Emit<'a> = dyn FnMut(Picture) -> Result<(), std::io::Error> + 'a;
+/// What is handed each wanted picture and thumbnail.
+pub(crate) type Emit<'a> = dyn FnMut(Message) -> Result<(), std::io::Error> + 'a;
 
 /// State of one run through the stream.
 struct Run<'a> {
@@ -41,6 +44,9 @@ struct Run<'a> {
     trusted: bool,
     converter: PictureConverter,
     limits: &'a Limits,
+    thumbnails: bool,
+    /// The last eighth of a second of which there is a thumbnail.
+    last_eighth: i64,
     size: Option<(u32, u32)>,
     decoded: u64,
     times: Vec<i64>,
@@ -93,6 +99,8 @@ pub(crate) fn decode<T: Read + Seek + Send + 'static>(
         trusted,
         converter: PictureConverter::new(mirrored, rotation),
         limits,
+        thumbnails: wanted.thumbnails,
+        last_eighth: -1,
         size: None,
         decoded: 0,
         times: Vec::new(),
@@ -367,6 +375,16 @@ impl Run<'_> {
         } else {
             count
         };
+        let seconds = usize::try_from(position)
+            .ok()
+            .and_then(|position| self.index.seconds(position))
+            .unwrap_or(0.0);
+        let eighth = (seconds * THUMBNAIL_RATE + 1e-6).floor() as i64;
+        if self.thumbnails && !self.doubtful && eighth > self.last_eighth {
+            self.last_eighth = eighth;
+            let thumbnail = self.converter.thumbnail(frame, to_milliseconds(seconds))?;
+            emit(Message::Thumbnail(thumbnail)).map_err(|_| DecodeError::Gone)?;
+        }
         while self.wanted.get(self.next_wanted).is_some_and(|&next| next < position) {
             if self.way != Way::FromTheStart {
                 (self.way, self.ended) = (Way::Missed, true);
@@ -383,17 +401,13 @@ impl Run<'_> {
             return Ok(());
         }
         let upright = self.converter.convert(frame)?;
-        let seconds = usize::try_from(position)
-            .ok()
-            .and_then(|position| self.index.seconds(position))
-            .unwrap_or(0.0);
-        emit(Picture {
+        emit(Message::Picture(Picture {
             position,
             time: seconds,
             width: upright.width,
             height: upright.height,
             rgb: upright.rgb,
-        })
+        }))
         .map_err(|_| DecodeError::Gone)
     }
 }

@@ -1,7 +1,7 @@
 //! Bytes to frames and back.
 //!
 //! Plain types, always there: [`ContentId`], [`Rational`], [`Frame`], [`Window`], [`Facts`],
-//! [`FrameIndex`], [`Sampling`], [`Limits`], [`MediaError`].
+//! [`FrameIndex`], [`Sampling`], [`Thumbnail`], [`Limits`], [`MediaError`].
 //!
 //! With the feature `ffmpeg`: [`Reader`] gives facts and frames of hostile files through a decoder
 //! child ([`child_main_if_requested`]), [`MediaCache`] remembers what was found, [`encode_h264`] and
@@ -39,6 +39,7 @@ mod rational;
 #[cfg(feature = "ffmpeg")]
 mod reader;
 mod sampling;
+mod thumbnail;
 mod tone_map;
 
 #[cfg(feature = "ffmpeg")]
@@ -70,4 +71,5 @@ pub use rational::Rational;
 #[cfg(feature = "ffmpeg")]
 pub use reader::{Identity, Probe, Reader};
 pub use sampling::{ResolvedSampling, SAMPLING_VERSION, Sampling, SamplingError};
+pub use thumbnail::{THUMBNAIL_RATE, THUMBNAIL_SIDE, THUMBNAIL_VERSION, Thumbnail};
 pub use tone_map::HdrTransfer;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::decode::{DecodeError, Wanted, decode};
 use crate::demux::{demux, open};
+use crate::protocol::Message;
 use crate::{DecodeCounters, Frame, Limits, MediaError, Reason};
 
 /// Decodes an MP4 that this process has just encoded, in memory: trusted bytes, so no child, and
@@ -29,9 +30,10 @@ pub fn decode_own(bytes: &[u8], counters: &DecodeCounters) -> Result<Vec<Frame>,
         || Ok(Cursor::new(bytes.to_vec())),
         &demuxed.index,
         (demuxed.facts.mirrored, demuxed.facts.rotation),
-        &Wanted { positions: &positions, whole: true },
+        &Wanted { positions: &positions, whole: true, thumbnails: false },
         &limits,
-        &mut |picture| {
+        &mut |message| {
+            let Message::Picture(picture) = message else { return Ok(()) };
             let frame = Frame::new(
                 picture.width,
                 picture.height,

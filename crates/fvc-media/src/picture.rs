@@ -6,10 +6,11 @@ use ffmpeg_next::software::scaling;
 use ffmpeg_next::util::color;
 use ffmpeg_next::{ffi, frame};
 
-use crate::Reason;
 use crate::convert::{Color, Layout, Matrix, Plane, YuvPicture, mirror, rotate, yuv_to_rgb};
 use crate::protocol::Trouble;
+use crate::thumbnail::{squash, turn_upright};
 use crate::tone_map::{HdrTransfer, ToneMap};
+use crate::{Frame, Reason, Thumbnail};
 
 /// Converts frames of one stream; keeps the scaler for rare formats between frames.
 pub(crate) struct PictureConverter {
@@ -55,6 +56,29 @@ impl PictureConverter {
         }
         let (rgb, width, height) = rotate(rgb, width as usize, height as usize, self.rotation);
         Ok(Upright { rgb, width: width as u32, height: height as u32 })
+    }
+
+    /// The luma of a frame, upright, in 64 x 64 cells.
+    pub(crate) fn thumbnail(
+        &mut self,
+        frame: &frame::Video,
+        milliseconds: u32,
+    ) -> Result<Thumbnail, Trouble> {
+        let cells = match layout(frame.format()) {
+            Some((layout, full)) if rows_go_down(frame, 1) => luma_cells(frame, layout, full),
+            _ => None,
+        };
+        let cells = match cells {
+            Some(cells) => turn_upright(cells, self.mirrored, self.rotation),
+            None => {
+                let Upright { rgb, width, height } = self.convert(frame)?;
+                let unsupported =
+                    |_| Trouble::new(Reason::Unsupported, "a picture of whole pixels", "another");
+                let upright = Frame::new(width, height, rgb, 0, 0.0).map_err(unsupported)?;
+                Thumbnail::of_frame(&upright).cells
+            }
+        };
+        Ok(Thumbnail { milliseconds, cells })
     }
 
     fn by_swscale(&mut self, frame: &frame::Video) -> Result<Vec<u8>, Trouble> {
@@ -174,6 +198,39 @@ fn layout(format: Pixel) -> Option<(Layout, bool)> {
         }
         _ => return None,
     })
+}
+
+/// The cells of a luma plane; nothing where a row is shorter than it should be.
+fn luma_cells(frame: &frame::Video, layout: Layout, full_by_format: bool) -> Option<Vec<u8>> {
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let (data, stride) = (frame.data(0), frame.stride(0));
+    let wide = layout.bits > 8;
+    let bytes = if wide { 2 * width } else { width };
+    if height == 0 || data.len() < stride.checked_mul(height - 1)?.checked_add(bytes)? {
+        return None;
+    }
+    let means = squash(width, height, |y, line| {
+        let row = &data[y * stride..y * stride + bytes];
+        if wide {
+            for (sample, pair) in line.iter_mut().zip(row.chunks_exact(2)) {
+                *sample = u16::from_le_bytes([pair[0], pair[1]]) >> layout.padding_bits;
+            }
+        } else {
+            for (sample, &byte) in line.iter_mut().zip(row) {
+                *sample = u16::from(byte);
+            }
+        }
+    });
+    let unit = f64::from(1_u32 << (layout.bits - 8));
+    // ITU-R BT.601 and BT.709: black at 16 and white at 235, in units of 8 bits.
+    let (black, white) = if color_of(frame, full_by_format).full_range {
+        (0.0, 256.0 * unit - 1.0)
+    } else {
+        (16.0 * unit, 235.0 * unit)
+    };
+    // The cast saturates: what is blacker than black is black.
+    let scale = 255.0 / (white - black);
+    Some(means.into_iter().map(|mean| ((mean - black) * scale).round() as u8).collect())
 }
 
 fn color_of(frame: &frame::Video, full_by_format: bool) -> Color {

@@ -8,7 +8,10 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentId, Facts, FrameIndex, Limits, Reason, ResolvedSampling, Sampling};
+use crate::{
+    ContentId, Facts, FrameIndex, Limits, Reason, ResolvedSampling, Sampling, THUMBNAIL_SIDE,
+    Thumbnail,
+};
 
 /// The hidden first argument of a decoder child.
 pub(crate) const CHILD_ARGUMENT: &str = "__fvc-media-child";
@@ -32,6 +35,8 @@ pub(crate) enum Job {
         sampling: Sampling,
         resolved: Option<ResolvedSampling>,
         whole: bool,
+        /// Thumbnails too; only where the whole file is decoded.
+        thumbnails: bool,
     },
     /// Facts, frame index and the frames of these stretches (first and last position).
     Spans { spans: Vec<(u64, u64)> },
@@ -91,15 +96,19 @@ impl Trouble {
 pub(crate) enum Message {
     Info(Box<Info>),
     Picture(Picture),
+    Thumbnail(Thumbnail),
     End(End),
     Trouble(Trouble),
 }
 
 const TAG_INFO: u8 = b'I';
 const TAG_PICTURE: u8 = b'F';
+const TAG_THUMBNAIL: u8 = b'T';
 const TAG_END: u8 = b'E';
 const TAG_TROUBLE: u8 = b'X';
 const PICTURE_HEAD: usize = 24;
+const THUMBNAIL_HEAD: usize = 4;
+const CELLS: usize = THUMBNAIL_SIDE * THUMBNAIL_SIDE;
 
 impl Message {
     /// Writes the message.
@@ -115,6 +124,11 @@ impl Message {
                 out.write_all(&picture.width.to_le_bytes())?;
                 out.write_all(&picture.height.to_le_bytes())?;
                 out.write_all(&picture.rgb)
+            }
+            Self::Thumbnail(thumbnail) => {
+                write_head(out, TAG_THUMBNAIL, THUMBNAIL_HEAD + thumbnail.cells.len())?;
+                out.write_all(&thumbnail.milliseconds.to_le_bytes())?;
+                out.write_all(&thumbnail.cells)
             }
         }?;
         out.flush()
@@ -134,7 +148,7 @@ impl Message {
             // About 120 bytes of JSON a packet, and 8 digits a frame time.
             TAG_INFO | TAG_END => (limits.frames, 400),
             TAG_PICTURE => (limits.pixels_per_frame, 3),
-            TAG_TROUBLE => (1, 1 << 16),
+            TAG_TROUBLE | TAG_THUMBNAIL => (1, 1 << 16),
             other => return Err(bad(&format!("a message tag, found {other}"))),
         };
         let most = count.saturating_mul(each).saturating_add(1 << 16);
@@ -151,6 +165,7 @@ impl Message {
             TAG_INFO => Self::Info(serde_json::from_slice(&body).map_err(json)?),
             TAG_END => Self::End(serde_json::from_slice(&body).map_err(json)?),
             TAG_TROUBLE => Self::Trouble(serde_json::from_slice(&body).map_err(json)?),
+            TAG_THUMBNAIL => Self::Thumbnail(read_thumbnail(&body)?),
             _ => Self::Picture(read_picture(body)?),
         }))
     }
@@ -185,6 +200,15 @@ fn read_picture(mut body: Vec<u8>) -> io::Result<Picture> {
         height,
         rgb: body,
     })
+}
+
+fn read_thumbnail(body: &[u8]) -> io::Result<Thumbnail> {
+    let wrong = || bad(&format!("a thumbnail of {CELLS} cells, found {} bytes", body.len()));
+    let (head, cells) = body.split_first_chunk::<THUMBNAIL_HEAD>().ok_or_else(wrong)?;
+    if cells.len() != CELLS {
+        return Err(wrong());
+    }
+    Ok(Thumbnail { milliseconds: u32::from_le_bytes(*head), cells: cells.to_vec() })
 }
 
 fn write_head(out: &mut impl Write, tag: u8, length: usize) -> io::Result<()> {

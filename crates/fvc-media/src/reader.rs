@@ -17,7 +17,7 @@ use crate::protocol::{CHILD_ARGUMENT, End, Info, Job, Message, Request};
 use crate::{
     CacheError, ClipReport, ContentId, DecodeCounters, DecodeVerdict, Facts, FileKey, Frame,
     FrameCount, FrameCountOrigin, FrameIndex, FrameSpan, Limits, MediaCache, MediaError,
-    PartialPolicy, ReadMode, Reason, ResolvedSampling, Sampling, Window,
+    PartialPolicy, ReadMode, Reason, ResolvedSampling, Sampling, Thumbnail, Window,
 };
 
 /// How often a waiting parent looks at its clock and at the cancel flag.
@@ -216,6 +216,33 @@ impl Reader {
         mode: ReadMode,
         sink: &mut dyn FnMut(Window) -> ControlFlow<()>,
     ) -> Result<ClipReport, MediaError> {
+        self.read(path, sampling, mode, sink, None)
+    }
+
+    /// As [`Self::read_clip`] of the whole file, and hands over a [`Thumbnail`] of the first frame of
+    /// every eighth of a second, in order, in the same decode. What comes after damage, up to the
+    /// next whole key frame, has none.
+    ///
+    /// # Errors
+    /// As [`Self::read_clip`].
+    pub fn read_clip_and_thumbnails(
+        &self,
+        path: &Path,
+        sampling: &Sampling,
+        sink: &mut dyn FnMut(Window) -> ControlFlow<()>,
+        thumbnails: &mut dyn FnMut(Thumbnail),
+    ) -> Result<ClipReport, MediaError> {
+        self.read(path, sampling, ReadMode::WholeFile, sink, Some(thumbnails))
+    }
+
+    fn read<'a>(
+        &self,
+        path: &Path,
+        sampling: &Sampling,
+        mode: ReadMode,
+        sink: &'a mut dyn FnMut(Window) -> ControlFlow<()>,
+        thumbnails: Option<&'a mut dyn FnMut(Thumbnail)>,
+    ) -> Result<ClipReport, MediaError> {
         let Identity { content_id, bytes } = self.identify(path)?;
         if let Some(failure) = self.known_failure(path, &content_id)? {
             return Err(recall(path, failure));
@@ -232,8 +259,15 @@ impl Reader {
             None => None,
         };
         let whole = mode == ReadMode::WholeFile;
-        let job = Job::Sample { content_id, sampling: sampling.clone(), resolved, whole };
-        let mut gatherer = Gatherer::new(sink);
+        let wants_thumbnails = thumbnails.is_some();
+        let job = Job::Sample {
+            content_id,
+            sampling: sampling.clone(),
+            resolved,
+            whole,
+            thumbnails: wants_thumbnails,
+        };
+        let mut gatherer = Gatherer::new(sink, thumbnails);
         let (info, end) =
             self.decode(path, &content_id, bytes, job, &mut |message| gatherer.take(message))?;
         let complete = gatherer.delivered;
@@ -665,6 +699,7 @@ impl Pipes {
 /// Puts frames into their windows and hands the complete ones on, in order.
 struct Gatherer<'a> {
     sink: &'a mut dyn FnMut(Window) -> ControlFlow<()>,
+    thumbnails: Option<&'a mut dyn FnMut(Thumbnail)>,
     windows: Vec<Vec<u64>>,
     /// The window that is being filled, and its frames so far.
     current: usize,
@@ -673,8 +708,11 @@ struct Gatherer<'a> {
 }
 
 impl<'a> Gatherer<'a> {
-    fn new(sink: &'a mut dyn FnMut(Window) -> ControlFlow<()>) -> Self {
-        Self { sink, windows: Vec::new(), current: 0, frames: Vec::new(), delivered: 0 }
+    fn new(
+        sink: &'a mut dyn FnMut(Window) -> ControlFlow<()>,
+        thumbnails: Option<&'a mut dyn FnMut(Thumbnail)>,
+    ) -> Self {
+        Self { sink, thumbnails, windows: Vec::new(), current: 0, frames: Vec::new(), delivered: 0 }
     }
 
     fn take(&mut self, message: Message) -> ControlFlow<()> {
@@ -694,6 +732,12 @@ impl<'a> Gatherer<'a> {
                     return ControlFlow::Break(());
                 };
                 self.place(&frame)
+            }
+            Message::Thumbnail(thumbnail) => {
+                if let Some(take) = &mut self.thumbnails {
+                    take(thumbnail);
+                }
+                ControlFlow::Continue(())
             }
             Message::End(_) | Message::Trouble(_) => ControlFlow::Continue(()),
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_augment::Draw;
 use fvc_clips::{ClipStore, ClipWriter, scale_frame};
-use fvc_corpus::{Failure, Source};
+use fvc_corpus::{Failure, Fingerprint, FingerprintBuilder, Source, write_atomically};
 use fvc_features::{ClipFacts, Extractor, NATIVE, SCALED};
 use fvc_media::{
     ColorTags, ContentId, DecodeVerdict, EncodeSettings, Encoder, Facts, Frame, MediaError,
@@ -112,18 +112,33 @@ pub(crate) fn run_pass(
     })?;
 
     let mut stopped: Option<PassError> = None;
-    let report = context.reader.read_clip(
-        &source.path,
-        &config.sampling,
-        ReadMode::WholeFile,
-        &mut |window| match feed(context, source, &mut sinks, &window, frame_rate) {
+    let mut feed_sinks =
+        |window: Window| match feed(context, source, &mut sinks, &window, frame_rate) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 stopped = Some(error);
                 ControlFlow::Break(())
             }
-        },
-    );
+        };
+    let mut fingerprint = owed
+        .outputs
+        .iter()
+        .any(|output| output.task == Task::Fingerprint)
+        .then(FingerprintBuilder::new);
+    let report = match &mut fingerprint {
+        Some(builder) => context.reader.read_clip_and_thumbnails(
+            &source.path,
+            &config.sampling,
+            &mut feed_sinks,
+            &mut |thumbnail| builder.push(thumbnail),
+        ),
+        None => context.reader.read_clip(
+            &source.path,
+            &config.sampling,
+            ReadMode::WholeFile,
+            &mut feed_sinks,
+        ),
+    };
     if let Some(error) = stopped {
         return Err(error);
     }
@@ -151,6 +166,12 @@ pub(crate) fn run_pass(
     }
     let mut names = Vec::with_capacity(owed.outputs.len());
     for output in &owed.outputs {
+        if let (Task::Fingerprint, Some(builder)) = (output.task, fingerprint.take()) {
+            let made = save_fingerprint(context, source, output, &builder.finish())?;
+            unit.outputs.insert(output.name.clone(), made);
+            names.push(output.name.clone());
+            continue;
+        }
         let Some(sink) = sinks.get_mut(&output.variant) else {
             return Err(
                 PipelineError::Internal { what: format!("no sink for {}", output.name) }.into()
@@ -169,6 +190,22 @@ pub(crate) fn run_pass(
     Ok(unit)
 }
 
+/// Writes a fingerprint to its file.
+fn save_fingerprint(
+    context: &PassContext<'_>,
+    source: &Source,
+    output: &Wanted,
+    fingerprint: &Fingerprint,
+) -> Result<Output, PipelineError> {
+    let id = source.content_id.to_hex();
+    let relative = format!("fingerprints/{}/{id}-{}.fvcprint", &id[..2], file_tag(output));
+    let path = context.workspace.root().join(&relative);
+    let bytes = fingerprint.to_bytes();
+    write_atomically(&path, &bytes).map_err(|source| PipelineError::Io { path, source })?;
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    Ok(Output::File { path: relative, bytes: bytes.len() as u64, hash })
+}
+
 /// The frame rate at which variants are encoded: the stream's own.
 fn source_frame_rate(reader: &Reader, path: &Path) -> Result<Option<Rational>, MediaError> {
     let probe = reader.probe(path)?;
@@ -182,7 +219,7 @@ fn make_sinks(
     owed: &Owed,
 ) -> Result<BTreeMap<u32, VariantSinks>, PassError> {
     let mut sinks: BTreeMap<u32, VariantSinks> = BTreeMap::new();
-    for output in &owed.outputs {
+    for output in owed.outputs.iter().filter(|output| output.task != Task::Fingerprint) {
         let draw = draws.iter().find(|draw| draw.variant == output.variant).cloned();
         let sink = sinks.entry(output.variant).or_insert_with(|| VariantSinks {
             draw,
@@ -193,6 +230,7 @@ fn make_sinks(
             scaled_size: None,
         });
         match output.task {
+            Task::Fingerprint => {}
             Task::Native => sink.native = Some(Extractor::new(&NATIVE)),
             Task::Scaled => sink.scaled = Some(Extractor::new(&SCALED)),
             Task::Clip => {
@@ -357,6 +395,8 @@ fn finish(
         })
     };
     match task {
+        // It is of the whole source and no sink of a variant.
+        Task::Fingerprint => Err(lost()),
         Task::Native => {
             let mut extractor = sink.native.take().ok_or_else(lost)?;
             let facts = clip_facts(facts, sink.draw.is_some(), None);

@@ -7,8 +7,9 @@ use std::str::FromStr;
 
 use fvc_augment::Draw;
 use fvc_clips::{ClipStore, FORMAT_VERSION, SCALER_VERSION};
+use fvc_corpus::FINGERPRINT_VERSION;
 use fvc_features::{NATIVE, SCALED};
-use fvc_media::ContentId;
+use fvc_media::{ContentId, THUMBNAIL_VERSION};
 use serde::{Deserialize, Serialize};
 
 use crate::{Config, Output, PipelineError, UnitState, Workspace};
@@ -128,6 +129,8 @@ pub enum Task {
     Clip,
     /// A materialised variant.
     File,
+    /// What the source looks like over time, to find its copies.
+    Fingerprint,
 }
 
 /// One output that the configuration asks for.
@@ -176,10 +179,17 @@ fn name(config: &Config, task: Task, draw: Option<&Draw>) -> Result<String, Pipe
         }
         Task::Clip => format!("clip/v{FORMAT_VERSION}.{SCALER_VERSION}/{sampling}/{size}/{who}"),
         Task::File => format!("file/v1/{sampling}/{who}"),
+        Task::Fingerprint => fingerprint_name(),
     })
 }
 
-/// Everything that the selected stages ask of a source.
+/// The name of a source's fingerprint: it depends on no setting.
+pub(crate) fn fingerprint_name() -> String {
+    format!("fingerprint/v{THUMBNAIL_VERSION}.{FINGERPRINT_VERSION}")
+}
+
+/// Everything that the selected stages ask of a source. Whatever they are, its fingerprint is part of
+/// it: groups cannot be known without.
 ///
 /// # Errors
 /// The configuration has no kinds to draw from.
@@ -193,6 +203,9 @@ pub fn wanted(
     for draw in std::iter::once(None).chain(draws.iter().map(Some)) {
         let variant = draw.map_or(0, |draw| draw.variant);
         let mut tasks = Vec::new();
+        if draw.is_none() && stages.iter().any(|stage| stage != Stage::Train) {
+            tasks.push(Task::Fingerprint);
+        }
         if stages.has(Stage::Augment) && config.augment.materialise && draw.is_some() {
             tasks.push(Task::File);
         }
@@ -277,6 +290,7 @@ pub fn owed(
                 Task::Scaled => "scaled features",
                 Task::Clip => "scaled frames",
                 Task::File => "materialised variants",
+                Task::Fingerprint => "fingerprints",
             })
             .collect();
         kinds.sort_unstable();

@@ -11,6 +11,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::feature_tables::write_feature_tables;
+use crate::grouping::group_sources;
 use crate::lock::Lock;
 use crate::pass::{PassContext, PassError, acceptable, run_pass};
 use crate::plan::{Stage, StageSelection, draws, owed, wanted};
@@ -67,6 +68,8 @@ pub struct StagesOutcome {
     /// How many of the results are of sources that are damaged, and of which the whole windows were
     /// used as the configuration allows.
     pub damaged: u64,
+    /// Ties between sources that were found in what they show, and groups that are suspiciously large.
+    pub notes: Vec<String>,
     /// Where manifest and failure table stand.
     pub folder: std::path::PathBuf,
 }
@@ -196,7 +199,8 @@ pub fn run_stages(
                 .map_or_else(|| "the index is empty".to_owned(), ToString::to_string),
         });
     }
-    Ok(StagesOutcome { manifest, failures, damaged, folder })
+    let notes = group_sources(environment)?.notes();
+    Ok(StagesOutcome { manifest, failures, damaged, notes, folder })
 }
 
 /// Brings one source to where all that is wanted of it is there.

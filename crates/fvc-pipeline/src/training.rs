@@ -1,11 +1,11 @@
 //! [`train`]: stage 5, from feature tables to models, metrics and a run folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fvc_corpus::{
-    Examples, Failure, FailureTable, FeatureMatrix, GroupTable, Index, Label, Ledger, Manifest,
-    RunFolder, Split, read_split_table, write_predictions,
+    Admission, Examples, Failure, FailureTable, FeatureMatrix, GroupTable, Index, Label, Ledger,
+    Manifest, RunFolder, Split, read_split_table, write_predictions,
 };
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{container_columns, duration_columns, facts_columns, size_columns};
 use crate::feature_tables::{FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, read_table};
+use crate::grouping::{Grouping, group_sources};
 use crate::lock::Lock;
 use crate::stages::Environment;
 use crate::{Config, PipelineError};
@@ -180,7 +181,8 @@ pub fn train(
 ) -> Result<TrainOutcome, PipelineError> {
     let Environment { config, workspace, .. } = environment;
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
-    let index = Index::load(&workspace.index())?;
+    let grouping = group_sources(environment)?;
+    let index = &grouping.index;
     let matrix = join_tables(
         read_table(environment, FeatureTable::Native)?,
         read_table(environment, FeatureTable::Scaled)?,
@@ -191,17 +193,18 @@ pub fn train(
     let known: std::collections::BTreeSet<ContentId> = labels.keys().copied().collect();
     let rows = matrix.rows.into_iter().filter(|row| known.contains(&row.content_id)).collect();
     let matrix = FeatureMatrix { columns: matrix.columns, rows };
-    let examples = Examples::join(matrix, &labels, index.groups())?;
-    let mut notes = Vec::new();
-    let split = the_split(environment, options, &examples, &index, &labels, &mut notes)?;
-    let sources = count_sources(&split, &examples, &labels);
-    if sources.outside > 0 {
-        notes.push(format!(
-            "{} sources came after the split was made and are on neither side; --replan-split \
-             makes a new one",
-            sources.outside
-        ));
-    }
+    let usable: BTreeSet<ContentId> = matrix.rows.iter().map(|row| row.content_id).collect();
+    refuse_unknown_copies(&grouping, &usable)?;
+    let mut notes = grouping.notes();
+    let split = the_split(environment, options, &usable, index, &labels, &mut notes)?;
+    let admission = split.admit(index, &grouping.near_duplicates)?;
+    // Who came too late is on neither side: only members of the split are joined with a group.
+    let rows =
+        matrix.rows.into_iter().filter(|row| split.part(&row.content_id).is_some()).collect();
+    let matrix = FeatureMatrix { columns: matrix.columns, rows };
+    let examples = Examples::join(matrix, &labels, &admission.groups)?;
+    let sources = count_sources(&split, &examples, &labels, &admission, &usable);
+    notes.extend(newcomer_notes(&admission, &usable));
     if !split.has_sealed() {
         notes.push("no sealed test: test fraction 0, grouped cross-validation only".to_owned());
     }
@@ -222,7 +225,7 @@ pub fn train(
         "run.json",
         &json(&record)?,
     )?;
-    let failures = take_stock(&folder, config, &index, &split, &examples)?;
+    let failures = take_stock(&folder, config, index, &usable, &admission)?;
     let told = Told { sources, notes, failures };
     match fit_all(environment, &folder, &split, &examples, told, &record) {
         Ok(outcome) => Ok(outcome),
@@ -242,17 +245,17 @@ fn take_stock(
     folder: &RunFolder,
     config: &Config,
     index: &Index,
-    split: &Split,
-    examples: &Examples,
+    with_features: &BTreeSet<ContentId>,
+    admission: &Admission,
 ) -> Result<Vec<Failure>, PipelineError> {
     let mut manifest = Manifest::begin("train", &config.hash()?);
-    let with_features = examples.content_ids();
     let mut failures = Vec::new();
     for source in index.sources() {
         let (reason, expected, found) = if !with_features.contains(&source.content_id) {
-            ("no_features", "a row in the feature tables", "none (see the stages' failures)")
-        } else if split.part(&source.content_id).is_none() {
-            ("outside_split", "a part in the split", "none: it came after the split was made")
+            let found = "none (see the stages' failures)".to_owned();
+            ("no_features", "a row in the feature tables", found)
+        } else if let Some(newcomer) = admission.newcomers.get(&source.content_id) {
+            (newcomer.reason(), "a part in the split", newcomer.found())
         } else {
             manifest.completed();
             continue;
@@ -264,13 +267,62 @@ fn take_stock(
             stage: "train".to_owned(),
             reason: reason.to_owned(),
             expected: expected.to_owned(),
-            found: found.to_owned(),
+            found,
         });
     }
     manifest.inputs(index.sources().len() as u64);
     FailureTable::from(failures.clone()).save(folder.path())?;
     manifest.save(&folder.path().join("manifest.json"))?;
     Ok(failures)
+}
+
+/// Sources decoded before fingerprints were made may be copies of one another without anybody knowing.
+fn refuse_unknown_copies(
+    grouping: &Grouping,
+    usable: &BTreeSet<ContentId>,
+) -> Result<(), PipelineError> {
+    let unknown = grouping.without_fingerprint.iter().filter(|id| usable.contains(id)).count();
+    if unknown == 0 {
+        return Ok(());
+    }
+    Err(PipelineError::NotReady {
+        missing: format!(
+            "{unknown} of {} sources have no fingerprint yet, so their copies are not known",
+            usable.len()
+        ),
+        instead:
+            "run `fvc run --stages 1-4` with the same settings first: it decodes them once more"
+                .to_owned(),
+    })
+}
+
+/// What became of sources that came after the split.
+fn newcomer_notes(admission: &Admission, usable: &BTreeSet<ContentId>) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, newcomer) in admission.newcomers.iter().filter(|(id, _)| usable.contains(id)) {
+        *counts.entry(newcomer.reason()).or_insert(0) += 1;
+    }
+    if counts.is_empty() {
+        return Vec::new();
+    }
+    let total: usize = counts.values().sum();
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(reason, count)| {
+            let what = match *reason {
+                "bridges_split" => "tie two parts of it to one another",
+                "matches_training" => "show what is learnt from",
+                "matches_sealed" => "show what is sealed",
+                _ => "are of new origins",
+            };
+            format!("{count} {what}")
+        })
+        .collect();
+    vec![format!(
+        "{total} sources came after the split was made and are on neither side ({}); --replan-split \
+         makes a new one",
+        words.join(", ")
+    )]
 }
 
 #[derive(Serialize)]
@@ -386,7 +438,7 @@ fn fit_all(
     let sealed = if split.has_sealed() {
         let ledger = Ledger::open(&environment.workspace.ledger())?;
         let run = folder.path().display().to_string();
-        let opening = ledger.record_opening(split.hash(), &run, "train")?;
+        let opening = ledger.record_opening(split, &run, "train")?;
         let evaluation = evaluate_sealed(
             &detectors[at],
             examples,
@@ -397,7 +449,7 @@ fn fit_all(
         )?;
         if opening.number() > 1 {
             notes.push(format!(
-                "the sealed test of this split has now been opened {} times: its scores are no \
+                "sealed sources of this split have now been opened {} times: their scores are no \
                  longer untouched",
                 opening.number()
             ));
@@ -440,7 +492,7 @@ pub struct ModelRecipe {
 fn the_split(
     environment: &Environment<'_>,
     options: &TrainOptions,
-    examples: &Examples,
+    usable: &BTreeSet<ContentId>,
     index: &Index,
     labels: &BTreeMap<ContentId, Label>,
     notes: &mut Vec<String>,
@@ -456,21 +508,27 @@ fn the_split(
             format!("-imported-{}", &hash.to_hex()[..16])
         }
     };
-    let path = environment.workspace.splits().join(format!(
-        "folds{}-test{}-seed{}{imported}.json",
+    let name = format!(
+        "folds{}-test{}-seed{}{imported}",
         planning.folds, planning.test_fraction, planning.seed,
-    ));
-    if path.exists() && !options.replan_split {
-        return Ok(Split::load(&path)?);
+    );
+    // A plan is never overwritten: the next one stands beside it, under the next number.
+    let path_of = |plan: u32| {
+        let suffix = if plan == 1 { String::new() } else { format!("-plan{plan}") };
+        environment.workspace.splits().join(format!("{name}{suffix}.json"))
+    };
+    let plans = (1..).take_while(|&plan| path_of(plan).exists()).count() as u32;
+    if plans > 0 && !options.replan_split {
+        return Ok(Split::load(&path_of(plans))?);
     }
-    if path.exists() {
-        notes.push(
-            "the split was planned anew: sources that were sealed before may now be learnt from"
-                .to_owned(),
-        );
+    let path = path_of(plans + 1);
+    if plans > 0 {
+        notes.push(format!(
+            "the split was planned anew ({}): sources that were sealed before may now be learnt from",
+            path.display()
+        ));
     }
     // Only sources with features take part: a fold made of broken files would be empty.
-    let usable = examples.content_ids();
     let rows = index
         .groups()
         .iter()
@@ -508,8 +566,11 @@ fn count_sources(
     split: &Split,
     examples: &Examples,
     labels: &BTreeMap<ContentId, Label>,
+    admission: &Admission,
+    usable: &BTreeSet<ContentId>,
 ) -> SourceCounts {
-    let mut counts = SourceCounts { outside: split.outside(examples).len(), ..Default::default() };
+    let outside = admission.newcomers.keys().filter(|id| usable.contains(id)).count();
+    let mut counts = SourceCounts { outside, ..Default::default() };
     let usable = examples.content_ids();
     let mut groups = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
     for (content_id, group, part) in split.iter() {

@@ -142,6 +142,11 @@ impl Workspace {
         self.root.join("locks").join("index")
     }
 
+    /// Held by whoever looks for near-duplicates.
+    pub fn groups_lock(&self) -> PathBuf {
+        self.root.join("locks").join("groups")
+    }
+
     /// Held by whoever writes or reads the feature tables.
     pub fn tables_lock(&self) -> PathBuf {
         self.root.join("locks").join("tables")
@@ -155,6 +160,11 @@ impl Workspace {
     /// Materialised variants.
     pub fn variants(&self) -> PathBuf {
         self.root.join("variants")
+    }
+
+    /// Which sources show the same footage.
+    pub fn near_duplicates(&self) -> PathBuf {
+        self.root.join("groups").join("near_duplicates.json")
     }
 
     /// Feature tables.

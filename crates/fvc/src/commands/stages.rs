@@ -35,6 +35,7 @@ pub(super) fn run(
             made.insert("stages".to_owned(), json!(outcome.manifest));
             made.insert("failures".to_owned(), json!(outcome.failures));
             made.insert("damaged".to_owned(), json!(outcome.damaged));
+            made.insert("notes".to_owned(), json!(outcome.notes));
         } else {
             let names: Vec<String> = stages
                 .iter()
@@ -51,6 +52,10 @@ pub(super) fn run(
                     "{} of them are damaged: only their whole windows are used",
                     outcome.damaged
                 ))?;
+            }
+            // Training tells them again.
+            for note in outcome.notes.iter().filter(|_| !stages.has(Stage::Train)) {
+                display::print(&format!("Note: {note}"))?;
             }
             display::print(&display::decodes(&outcome.manifest))?;
             display::print(&display::failures(

@@ -1,0 +1,169 @@
+//! [`find_near_duplicates`]: which sources show the same footage.
+//!
+//! Copies that were encoded again, scaled, stretched, given bars, mirrored, cropped by up to a tenth at
+//! each border, captioned, toned, slowed or sped up by up to 5 %, or cut are found by what they show:
+//!
+//! 1. *candidates*: regions of two samples a second are hashed by the signs of their DCT coefficients
+//!    (a perceptual hash), mirrored too; hashes that agree in 20 bits meet in one of 24 tables
+//!    (locality-sensitive hashing, Indyk and Motwani 1998). Never all pairs.
+//! 2. *alignment* (`alignment.rs`): from a pair of samples that met, both sources are followed in time
+//!    while they show the same.
+//!
+//! Two sources are tied when 2 seconds of informative frames (not flat, not black, not frozen) are the
+//! same; the tie keeps where, and how sure.
+
+mod alignment;
+mod appearance;
+mod candidates;
+
+use std::collections::BTreeMap;
+
+use fvc_media::ContentId;
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Fingerprint;
+use alignment::{Stretch, View, stretch_around};
+pub(crate) use appearance::local_deviation;
+use candidates::{Hasher, Seed, TABLES, seeds_of_table};
+
+/// Seconds of informative frames that two sources must share.
+pub const SHARED_SECONDS: f64 = 2.0;
+
+/// Version of what ties two sources.
+pub const NEAR_DUPLICATE_VERSION: u32 = 1;
+
+/// Seeds of a pair of sources that are followed.
+const SEEDS_FOLLOWED: usize = 16;
+
+/// Two sources that show the same footage, and where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NearDuplicate {
+    /// The one with the smaller content id.
+    pub first: ContentId,
+    /// The other.
+    pub second: ContentId,
+    /// Whether one is mirrored.
+    pub mirrored: bool,
+    /// The longest common stretch in the first source, in milliseconds from its first frame.
+    pub first_from: u32,
+    /// Its end.
+    pub first_to: u32,
+    /// The same in the second source.
+    pub second_from: u32,
+    /// Its end.
+    pub second_to: u32,
+    /// Milliseconds of the stretch that are informative and the same on both sides.
+    pub shared: u32,
+    /// Mean correlation of these samples' local contrast, up to 1.
+    pub similarity: f32,
+}
+
+/// Finds all ties between sources, ordered by their two content ids.
+///
+/// `load` gives the fingerprint of one of `sources`; it is asked again when a candidate is compared, so
+/// that not all are in memory. Equal for every order of `sources` and any number of threads.
+///
+/// # Errors
+/// Those of `load`.
+pub fn find_near_duplicates<E: Send>(
+    sources: &[ContentId],
+    load: &(dyn Fn(&ContentId) -> Result<Fingerprint, E> + Sync),
+) -> Result<Vec<NearDuplicate>, E> {
+    let mut sources = sources.to_vec();
+    sources.sort_unstable();
+    sources.dedup();
+    let hasher = Hasher::new();
+    let entries: Vec<Vec<candidates::Entry>> = sources
+        .par_iter()
+        .enumerate()
+        .map(|(at, source)| {
+            let mut entries = Vec::new();
+            hasher.entries(at as u32, &load(source)?, &mut entries);
+            Ok(entries)
+        })
+        .collect::<Result<_, E>>()?;
+    let entries = entries.concat();
+    let mut pairs: BTreeMap<(u32, u32, bool), BTreeMap<(u32, u32), u32>> = BTreeMap::new();
+    for table in 0..TABLES {
+        for seed in seeds_of_table(table, &entries) {
+            let met = pairs.entry((seed.first, seed.second, seed.mirrored)).or_default();
+            *met.entry((seed.first_sample, seed.second_sample)).or_insert(0) += 1;
+        }
+    }
+    drop(entries);
+    let ties: Vec<Option<((u32, u32), bool, Stretch)>> = pairs
+        .into_iter()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|((first, second, mirrored), met)| {
+            let stretch = longest_stretch(
+                &load(&sources[first as usize])?,
+                &load(&sources[second as usize])?,
+                (first, second, mirrored),
+                met,
+            );
+            Ok(stretch.map(|stretch| ((first, second), mirrored, stretch)))
+        })
+        .collect::<Result<_, E>>()?;
+    // A pair that is tied both ways keeps the stronger evidence.
+    let mut best: BTreeMap<(u32, u32), (bool, Stretch)> = BTreeMap::new();
+    for (pair, mirrored, stretch) in ties.into_iter().flatten() {
+        if best.get(&pair).is_none_or(|(_, known)| known.evidence < stretch.evidence) {
+            best.insert(pair, (mirrored, stretch));
+        }
+    }
+    Ok(best
+        .into_iter()
+        .map(|((first, second), (mirrored, stretch))| NearDuplicate {
+            first: sources[first as usize],
+            second: sources[second as usize],
+            mirrored,
+            first_from: stretch.first.start,
+            first_to: stretch.first.end,
+            second_from: stretch.second.start,
+            second_to: stretch.second.end,
+            shared: stretch.evidence,
+            similarity: stretch.similarity,
+        })
+        .collect())
+}
+
+/// The longest stretch around the seeds of a pair of sources, if it is evidence enough.
+fn longest_stretch(
+    first: &Fingerprint,
+    second: &Fingerprint,
+    (one, other, mirrored): (u32, u32, bool),
+    met: BTreeMap<(u32, u32), u32>,
+) -> Option<Stretch> {
+    let enough = (SHARED_SECONDS * 1000.0) as u32;
+    let least = first.informative_seconds().min(second.informative_seconds());
+    if least * 1000.0 < f64::from(enough) {
+        return None;
+    }
+    let (first, second) = (View::new(first, false), View::new(second, mirrored));
+    let mut met: Vec<((u32, u32), u32)> = met.into_iter().collect();
+    // Those that met in most tables first.
+    met.sort_by_key(|&(pair, tables)| (std::cmp::Reverse(tables), pair));
+    let mut known: Vec<Stretch> = Vec::new();
+    let mut followed = 0;
+    for ((first_sample, second_sample), _) in met {
+        let seed = Seed { first: one, second: other, mirrored, first_sample, second_sample };
+        let times = (first.time(first_sample as usize), second.time(second_sample as usize));
+        if followed == SEEDS_FOLLOWED {
+            break;
+        }
+        if known.iter().any(|stretch| stretch.passes(times)) {
+            continue;
+        }
+        followed += 1;
+        known.extend(stretch_around(&first, &second, &seed));
+    }
+    known
+        .into_iter()
+        .filter(|stretch| stretch.evidence >= enough)
+        // Of equals the first that was found.
+        .reduce(|best, next| if next.evidence > best.evidence { next } else { best })
+}
