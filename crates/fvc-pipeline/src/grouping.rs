@@ -33,7 +33,7 @@ pub struct Grouping {
     /// Every tie by content.
     pub near_duplicates: Vec<NearDuplicate>,
     /// Sources that were compared.
-    pub fingerprinted: usize,
+    pub fingerprinted: BTreeSet<ContentId>,
     /// Sources that have been decoded, but before fingerprints of this version: their copies are not
     /// known.
     pub without_fingerprint: Vec<ContentId>,
@@ -147,7 +147,7 @@ pub fn group_sources(environment: &Environment<'_>) -> Result<Grouping, Pipeline
     Ok(Grouping {
         index: index.with_near_duplicates(&near_duplicates),
         near_duplicates,
-        fingerprinted: named.len(),
+        fingerprinted: named.keys().copied().collect(),
         without_fingerprint,
     })
 }

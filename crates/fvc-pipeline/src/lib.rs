@@ -37,6 +37,7 @@ mod error;
 mod facts_columns;
 mod feature_tables;
 mod forging;
+mod group_explanation;
 mod grouping;
 mod indexing;
 mod inputs;
@@ -55,6 +56,7 @@ pub use config::{AugmentConfig, Config, ReadingConfig, ScaleConfig, SplitSection
 pub use error::PipelineError;
 pub use feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX};
 pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
+pub use group_explanation::{ExplainedSource, GroupExplanation, explain_group};
 pub use grouping::{Grouping, LargeGroup, group_sources};
 pub use indexing::{IndexOutcome, index, index_fake_video_corpus};
 pub use plan::{Stage, StageSelection};

@@ -61,7 +61,7 @@ pub(crate) enum Command {
         /// Folder names that spell a label in words count at any depth, the nearest to the file
         /// first; 0, 1, true and false only directly below the folder named here. Columns group,
         /// group_id, dup_group, cascade_id, source_id and origin of a table all tie videos.
-        #[arg(required_unless_present = "fvc", conflicts_with = "fvc")]
+        #[arg(required_unless_present_any = ["fvc", "explain_group"], conflicts_with = "fvc")]
         inputs: Vec<PathBuf>,
         /// The Fake Video Corpus in place of inputs: a folder with FVC.csv, FVC_dup.csv and the
         /// unpacked archives.
@@ -84,6 +84,12 @@ pub(crate) enum Command {
             conflicts_with = "inputs"
         )]
         fvc_labels: Vec<LabelRule>,
+        /// Index nothing; say what holds a group of the index together: which names were declared
+        /// for its sources, and which of them show the same footage, where, and how alike.
+        ///
+        /// A group, a content id (four digits are enough) or the path of a source.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["inputs", "fvc"])]
+        explain_group: Option<String>,
         #[command(flatten)]
         parallel: ParallelArguments,
     },

@@ -1,6 +1,7 @@
 //! One module a command family; [`run`] picks, prints errors and gives the exit code.
 
 mod cache;
+mod explain_group;
 mod forge;
 mod index;
 mod models;
@@ -73,11 +74,14 @@ fn complain(error: &CommandError) {
 fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, CommandError> {
     let shared = context.shared;
     match &arguments.command {
-        Command::Index { inputs, fvc, fvc_labels, parallel } => {
+        Command::Index { inputs, fvc, fvc_labels, explain_group, parallel } => {
             let given = Given { parallel: Some(parallel), ..Given::default() };
             let mut config = configuration(shared, &given)?;
             config.fvc = fvc_labels.iter().fold(config.fvc, |policy, rule| policy.with(*rule));
-            index::run(context, &config, inputs, fvc.as_deref())
+            match explain_group {
+                Some(name) => explain_group::run(context, &config, name),
+                None => index::run(context, &config, inputs, fvc.as_deref()),
+            }
         }
         Command::Run { stages, reading, making, materialise, training } => {
             let given = Given {

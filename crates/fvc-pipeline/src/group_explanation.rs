@@ -1,0 +1,134 @@
+//! [`explain_group`]: what holds a group together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use fvc_corpus::{GroupId, Label, NearDuplicate};
+use fvc_media::ContentId;
+use serde::Serialize;
+
+use crate::PipelineError;
+use crate::grouping::group_sources;
+use crate::stages::Environment;
+
+/// Digits by which a group or a source may be named for short.
+const SHORTEST: usize = 4;
+
+/// A group with all that ties its sources.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GroupExplanation {
+    /// The group.
+    pub group: GroupId,
+    /// Its sources, by content id.
+    pub sources: Vec<ExplainedSource>,
+    /// Sources of the index.
+    pub of: usize,
+    /// Names that were declared for several of them, as `column=value`, with these.
+    pub declared: BTreeMap<String, Vec<ContentId>>,
+    /// Pairs that show the same footage, and where.
+    pub near_duplicates: Vec<NearDuplicate>,
+    /// Sources of the group that no declared name and no content tie to the rest: rows of files that
+    /// could not be used named them together with others.
+    pub by_unusable_rows: Vec<ContentId>,
+    /// Sources of the group that have not been decoded: what they show is not known yet.
+    pub not_compared: Vec<ContentId>,
+}
+
+/// A source of an explained group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedSource {
+    /// BLAKE3 of its bytes.
+    pub content_id: ContentId,
+    /// What it is said to be.
+    pub label: Label,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Explains the group with this name, or of the source with this content id (four digits of either
+/// are enough where they name one group) or path.
+///
+/// # Errors
+/// There is no index, or nothing or several groups in it have that name.
+pub fn explain_group(
+    environment: &Environment<'_>,
+    name: &str,
+) -> Result<GroupExplanation, PipelineError> {
+    let grouping = group_sources(environment)?;
+    let index = &grouping.index;
+    let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
+    let found: BTreeSet<&GroupId> = index
+        .sources()
+        .iter()
+        .filter(|source| {
+            let short = name.len() >= SHORTEST;
+            (short && source.group.as_str().starts_with(name))
+                || (short && source.content_id.to_hex().starts_with(name))
+                || source.path == path
+                || source.path.as_os_str() == name
+        })
+        .map(|source| &source.group)
+        .collect();
+    let group = match (found.len(), found.first()) {
+        (1, Some(group)) => (*group).clone(),
+        (count, _) => {
+            let found = match count {
+                0 => "nothing of that name in the index".to_owned(),
+                count => format!("{count} groups that begin so"),
+            };
+            return Err(PipelineError::Config {
+                path: None,
+                problem: format!(
+                    "--explain-group: expected a group, a content id (at least {SHORTEST} digits) or \
+                     the path of a source, found {found}: {name:?}"
+                ),
+            });
+        }
+    };
+    let members: Vec<_> = index.sources().iter().filter(|source| source.group == group).collect();
+    let mut declared: BTreeMap<String, Vec<ContentId>> = BTreeMap::new();
+    for source in &members {
+        for name in &source.declared_groups {
+            declared.entry(name.clone()).or_default().push(source.content_id);
+        }
+    }
+    declared.retain(|_, sources| sources.len() > 1);
+    let near_duplicates: Vec<NearDuplicate> = grouping
+        .near_duplicates
+        .iter()
+        .filter(|tie| index.groups().group(&tie.first) == Some(&group))
+        .cloned()
+        .collect();
+    let tied: BTreeSet<ContentId> = declared
+        .values()
+        .flatten()
+        .copied()
+        .chain(near_duplicates.iter().flat_map(|tie| [tie.first, tie.second]))
+        .collect();
+    let by_unusable_rows = members
+        .iter()
+        .map(|source| source.content_id)
+        .filter(|content_id| members.len() > 1 && !tied.contains(content_id))
+        .collect();
+    let not_compared = members
+        .iter()
+        .map(|source| source.content_id)
+        .filter(|content_id| !grouping.fingerprinted.contains(content_id))
+        .collect();
+    Ok(GroupExplanation {
+        group,
+        sources: members
+            .into_iter()
+            .map(|source| ExplainedSource {
+                content_id: source.content_id,
+                label: source.label,
+                path: source.path.clone(),
+            })
+            .collect(),
+        of: index.sources().len(),
+        declared,
+        near_duplicates,
+        by_unusable_rows,
+        not_compared,
+    })
+}
