@@ -4,24 +4,71 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Barrier;
 
-use fvc_corpus::{CorpusError, Ledger};
+use fvc_corpus::{CorpusError, GroupEvidence, GroupTable, Label, Ledger, Split, SplitConfig};
+use fvc_media::ContentId;
 use rusqlite::Connection;
+
+/// A split of sources that are named by their numbers, half of which are sealed.
+fn split_of(sources: std::ops::Range<u32>, seed: u64) -> Split {
+    let evidence: Vec<GroupEvidence> = sources
+        .clone()
+        .map(|number| GroupEvidence {
+            content_id: ContentId::of_bytes(&number.to_le_bytes()),
+            declared: Vec::new(),
+        })
+        .collect();
+    let label = |number: u32| if number % 2 == 0 { Label::Real } else { Label::Fake };
+    let labels =
+        sources.map(|number| (ContentId::of_bytes(&number.to_le_bytes()), label(number))).collect();
+    let config = SplitConfig { folds: 2, test_fraction: 0.5, seed };
+    Split::plan(&GroupTable::build(&evidence), &labels, &config).unwrap()
+}
+
+/// Two splits that share no source.
+fn a() -> Split {
+    split_of(0..20, 1)
+}
+
+fn b() -> Split {
+    split_of(100..120, 1)
+}
+
+/// A corpus that has grown, or another seed, makes another split; what was looked at before is sealed
+/// in it again for the most part, and its scores are no more untouched than they were.
+#[test]
+fn openings_of_other_splits_that_seal_the_same_sources_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let (first, grown) = (split_of(0..20, 1), split_of(0..24, 2));
+    assert!(first.sealed().iter().any(|source| grown.sealed().contains(source)));
+    assert_ne!(first.hash(), grown.hash());
+    assert_eq!(ledger.record_opening(&first, "run", "train").unwrap().number(), 1);
+    assert_eq!(ledger.record_opening(&first, "run", "train").unwrap().number(), 2);
+    assert_eq!(ledger.record_opening(&grown, "run", "train").unwrap().number(), 3);
+    assert_eq!(ledger.record_opening(&b(), "run", "train").unwrap().number(), 1);
+    for split in [&first, &grown] {
+        assert_eq!(ledger.openings(split.hash()).unwrap(), 3);
+    }
+}
 
 #[test]
 fn openings_are_numbered_for_each_split_and_outlive_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.sqlite");
     let ledger = Ledger::open(&path).unwrap();
-    assert_eq!(ledger.openings("a").unwrap(), 0);
+    assert_eq!(ledger.openings(a().hash()).unwrap(), 0);
     for number in 1..=3 {
-        let opening = ledger.record_opening("a", "run", "train").unwrap();
-        assert_eq!((opening.split_hash(), opening.number()), ("a", number));
+        let opening = ledger.record_opening(&a(), "run", "train").unwrap();
+        assert_eq!((opening.split_hash(), opening.number()), (a().hash(), number));
     }
-    assert_eq!(ledger.record_opening("b", "run", "train").unwrap().number(), 1);
+    assert_eq!(ledger.record_opening(&b(), "run", "train").unwrap().number(), 1);
     drop(ledger);
     let ledger = Ledger::open(&path).unwrap();
-    assert_eq!((ledger.openings("a").unwrap(), ledger.openings("b").unwrap()), (3, 1));
-    assert_eq!(ledger.record_opening("a", "run", "train").unwrap().number(), 4);
+    assert_eq!(
+        (ledger.openings(a().hash()).unwrap(), ledger.openings(b().hash()).unwrap()),
+        (3, 1)
+    );
+    assert_eq!(ledger.record_opening(&a(), "run", "train").unwrap().number(), 4);
 }
 
 /// `REPLACE` deletes the row that it conflicts with, and fires triggers of DELETE only under
@@ -32,7 +79,7 @@ fn no_statement_changes_or_removes_a_row() {
     let path = folder.path().join("ledger.sqlite");
     let ledger = Ledger::open(&path).unwrap();
     for run in ["first", "second"] {
-        ledger.record_opening("a", run, "train").unwrap();
+        ledger.record_opening(&a(), run, "train").unwrap();
     }
     let raw = Connection::open(&path).unwrap();
     let rows = || -> Vec<(i64, i64, String, String)> {
@@ -45,6 +92,8 @@ fn no_statement_changes_or_removes_a_row() {
     };
     let before = rows();
     assert_eq!(before.len(), 2);
+    let split = a();
+    let hash = split.hash();
     let columns = "(number, split_hash, run, purpose)";
     for recursive in ["OFF", "ON"] {
         raw.execute_batch(&format!("PRAGMA recursive_triggers = {recursive}")).unwrap();
@@ -52,15 +101,17 @@ fn no_statement_changes_or_removes_a_row() {
             "UPDATE opening SET run = 'x'".to_owned(),
             "UPDATE OR REPLACE opening SET number = 1 WHERE number = 2".to_owned(),
             "DELETE FROM opening".to_owned(),
+            "DELETE FROM sealed_source".to_owned(),
+            "UPDATE sealed_source SET split_hash = 'x'".to_owned(),
             "DELETE FROM opening WHERE number = 2".to_owned(),
-            format!("INSERT OR REPLACE INTO opening {columns} VALUES (2, 'a', 'x', 'x')"),
-            format!("REPLACE INTO opening {columns} VALUES (1, 'a', 'x', 'x')"),
+            format!("INSERT OR REPLACE INTO opening {columns} VALUES (2, '{hash}', 'x', 'x')"),
+            format!("REPLACE INTO opening {columns} VALUES (1, '{hash}', 'x', 'x')"),
             // Over the row id the key of the row that goes is another one.
             "REPLACE INTO opening (rowid, number, split_hash, run, purpose) \
              VALUES (1, 9, 'b', 'x', 'x')"
                 .to_owned(),
             format!(
-                "INSERT INTO opening {columns} VALUES (1, 'a', 'x', 'x') \
+                "INSERT INTO opening {columns} VALUES (1, '{hash}', 'x', 'x') \
                  ON CONFLICT DO UPDATE SET run = 'x'"
             ),
         ] {
@@ -69,7 +120,7 @@ fn no_statement_changes_or_removes_a_row() {
             assert_eq!(rows(), before, "{statement}");
         }
     }
-    assert_eq!(ledger.record_opening("a", "third", "train").unwrap().number(), 3);
+    assert_eq!(ledger.record_opening(&a(), "third", "train").unwrap().number(), 3);
 }
 
 /// A ledger of the version before has its triggers completed when it is opened.
@@ -77,14 +128,16 @@ fn no_statement_changes_or_removes_a_row() {
 fn an_older_ledger_is_guarded_from_its_next_opening_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.sqlite");
-    Ledger::open(&path).unwrap().record_opening("a", "first", "train").unwrap();
+    Ledger::open(&path).unwrap().record_opening(&a(), "first", "train").unwrap();
     let raw = Connection::open(&path).unwrap();
     raw.execute_batch("DROP TRIGGER opening_no_replace").unwrap();
-    let replace =
-        "REPLACE INTO opening (number, split_hash, run, purpose) VALUES (1, 'a', 'x', 'x')";
-    raw.execute(replace, []).unwrap();
-    assert_eq!(Ledger::open(&path).unwrap().openings("a").unwrap(), 1);
-    raw.execute(replace, []).unwrap_err();
+    let replace = format!(
+        "REPLACE INTO opening (number, split_hash, run, purpose) VALUES (1, '{}', 'x', 'x')",
+        a().hash()
+    );
+    raw.execute(&replace, []).unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().openings(a().hash()).unwrap(), 1);
+    raw.execute(&replace, []).unwrap_err();
 }
 
 #[test]
@@ -96,7 +149,8 @@ fn a_ledger_that_is_being_made_is_waited_for() {
         raw.execute_batch("CREATE TABLE other (x)").unwrap();
         raw.execute_batch(held).unwrap();
         std::thread::scope(|scope| {
-            let opening = scope.spawn(|| Ledger::open(&path).map(|ledger| ledger.openings("a")));
+            let opening =
+                scope.spawn(|| Ledger::open(&path).map(|ledger| ledger.openings(a().hash())));
             std::thread::sleep(std::time::Duration::from_millis(150));
             raw.execute_batch("COMMIT").unwrap();
             assert_eq!(opening.join().unwrap().unwrap().unwrap(), 0, "{held}");
@@ -119,7 +173,7 @@ fn connections_of_one_process_lose_no_opening() {
                         barrier.wait();
                         let ledger = Ledger::open(&path).unwrap();
                         [(); 3]
-                            .map(|()| ledger.record_opening("a", "run", "train").unwrap().number())
+                            .map(|()| ledger.record_opening(&a(), "run", "train").unwrap().number())
                     })
                 })
                 .collect();
@@ -127,7 +181,7 @@ fn connections_of_one_process_lose_no_opening() {
         });
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
-        assert_eq!(Ledger::open(&path).unwrap().openings("a").unwrap(), 12);
+        assert_eq!(Ledger::open(&path).unwrap().openings(a().hash()).unwrap(), 12);
     }
 }
 
@@ -137,7 +191,7 @@ fn child_that_opens() {
     let path = std::env::var_os("FVC_TEST_LEDGER").unwrap();
     let ledger = Ledger::open(Path::new(&path)).unwrap();
     for _ in 0..10 {
-        ledger.record_opening("a", "run", "train").unwrap();
+        ledger.record_opening(&a(), "run", "train").unwrap();
     }
 }
 
@@ -159,8 +213,8 @@ fn processes_lose_no_opening() {
         assert!(child.wait().unwrap().success());
     }
     let ledger = Ledger::open(&path).unwrap();
-    assert_eq!(ledger.openings("a").unwrap(), 30);
-    assert_eq!(ledger.record_opening("a", "run", "train").unwrap().number(), 31);
+    assert_eq!(ledger.openings(a().hash()).unwrap(), 30);
+    assert_eq!(ledger.record_opening(&a(), "run", "train").unwrap().number(), 31);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod fake_video_corpus;
 mod feature_tables;
 mod labels;
 mod ledger;
+mod near_duplicates;
+mod newcomers;
 mod records;
 mod split;
 mod split_import;

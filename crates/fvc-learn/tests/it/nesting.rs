@@ -320,7 +320,7 @@ fn sealed_openings_are_counted_and_score_every_sealed_source_once() {
     let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
     assert_eq!(ledger.openings(split.hash()).unwrap(), 0);
     for number in 1..=3 {
-        let opening = ledger.record_opening(split.hash(), "run", "test").unwrap();
+        let opening = ledger.record_opening(&split, "run", "test").unwrap();
         assert_eq!((opening.number(), opening.split_hash()), (number, split.hash()));
         let found =
             evaluate_sealed(&detector, &rows.examples(), &roles(), &split, &opening, &settings)
@@ -337,25 +337,25 @@ fn sealed_openings_are_counted_and_score_every_sealed_source_once() {
         assert_eq!(ledger.openings(split.hash()).unwrap(), number);
     }
 
-    let open = |detector: &Detector, split: &Split, opened: &str| {
+    let open = |detector: &Detector, split: &Split, opened: &Split| {
         let opening = ledger.record_opening(opened, "run", "test").unwrap();
         evaluate_sealed(detector, &rows.examples(), &roles(), split, &opening, &settings)
     };
     let whole = rows.split(0.0);
-    match open(&detector, &split, whole.hash()) {
+    match open(&detector, &split, &whole) {
         Err(LearnError::Split(SplitError::WrongOpening { expected, found })) => {
             assert_eq!((expected.as_str(), found.as_str()), (split.hash(), whole.hash()));
         }
         other => panic!("{other:?}"),
     }
-    match open(&detector, &whole, whole.hash()) {
+    match open(&detector, &whole, &whole) {
         Err(LearnError::Split(SplitError::NothingSealed)) => {}
         other => panic!("{other:?}"),
     }
     // A model that learnt from everything may not score what is sealed from another.
     let validated = validate(kind, &rows, &whole, &settings);
     let seen = finish(kind, &rows, &whole, &settings, &validated);
-    match open(&seen, &split, split.hash()) {
+    match open(&seen, &split, &split) {
         Err(LearnError::Leak(leak)) => assert!(sealed.contains(&leak.content_id)),
         other => panic!("{other:?}"),
     }

@@ -1,0 +1,125 @@
+//! A split never changes: what becomes of sources that come after it.
+
+use std::path::PathBuf;
+
+use fvc_corpus::{
+    Candidate, Index, Label, NearDuplicate, Newcomer, Part, Split, SplitConfig, SplitError,
+};
+use fvc_media::ContentId;
+
+fn id(number: u32) -> ContentId {
+    ContentId::of_bytes(&number.to_le_bytes())
+}
+
+fn candidate(number: u32, groups: &[&str]) -> (Candidate, ContentId, u64) {
+    let candidate = Candidate {
+        path: PathBuf::from(format!("/footage/{number}.mp4")),
+        label: if number % 2 == 0 { Label::Real } else { Label::Fake },
+        groups: groups.iter().map(|name| format!("group={name}")).collect(),
+        platform: None,
+        subset: None,
+        manipulation: None,
+        generator: None,
+        origin: "test".to_owned(),
+    };
+    (candidate, id(number), 1)
+}
+
+/// Twelve sources, each of an origin of its own, and what came later.
+fn index(later: &[(u32, &[&str])]) -> Index {
+    let mut identified: Vec<_> =
+        (0..12).map(|number| candidate(number, &[&format!("origin{number}")])).collect();
+    identified.extend(later.iter().map(|(number, groups)| candidate(*number, groups)));
+    Index::build(identified, &[]).0
+}
+
+fn split() -> Split {
+    let index = index(&[]);
+    let config = SplitConfig { folds: 2, test_fraction: 0.34, seed: 1 };
+    Split::plan(index.groups(), &index.labels(), &config).unwrap()
+}
+
+/// Some source of a part.
+fn one_of(split: &Split, wanted: Part) -> u32 {
+    (0..12).find(|&number| split.part(&id(number)) == Some(wanted)).unwrap()
+}
+
+fn tie(left: u32, right: u32) -> NearDuplicate {
+    NearDuplicate {
+        first: id(left).min(id(right)),
+        second: id(left).max(id(right)),
+        mirrored: false,
+        first_from: 0,
+        first_to: 3000,
+        second_from: 0,
+        second_to: 3000,
+        shared: 3000,
+        similarity: 0.9,
+    }
+}
+
+#[test]
+fn newcomers_stand_by_what_they_share_with_the_split() {
+    let split = split();
+    let sealed = one_of(&split, Part::Sealed);
+    let (first, second) = (one_of(&split, Part::Fold(0)), one_of(&split, Part::Fold(1)));
+    let name = |number: u32| format!("origin{number}");
+    let (of_sealed, of_first) = (name(sealed), name(first));
+    let grown = index(&[
+        (100, &["elsewhere"]),
+        (101, &[&of_sealed]),
+        (102, &[]),
+        (103, &[]),
+        (104, &[&of_first]),
+    ]);
+    // 102 shows what 101 and fold 0 show; 103 what both folds show: one by a name and content, one by
+    // content alone.
+    let ties = [tie(103, first), tie(103, second), tie(102, 104)];
+    let grown = grown.with_near_duplicates(&ties);
+    let admitted = split.admit(&grown, &ties).unwrap();
+    let standing = |number: u32| admitted.newcomers.get(&id(number)).copied();
+    let bridge = Some(Newcomer::BridgesSplit(Part::Fold(0), Part::Fold(1)));
+    assert_eq!(standing(100), Some(Newcomer::NewOrigin));
+    assert_eq!(standing(101), Some(Newcomer::MatchesSealed));
+    assert_eq!(standing(103), bridge);
+    // They are of the component that 103 bridges: what they carry is no more known to be of one side.
+    assert_eq!((standing(102), standing(104)), (bridge, bridge));
+    assert_eq!(admitted.newcomers.len(), 5);
+    // The split's own sources are as they were, each in a group of its own.
+    assert_eq!(admitted.groups.group_count(), 12);
+    assert!((0..12).all(|number| admitted.groups.group(&id(number)).is_some()));
+
+    let alone = split.admit(&index(&[(104, &[&of_first])]), &[]).unwrap();
+    assert_eq!(alone.newcomers[&id(104)], Newcomer::MatchesTraining);
+    assert_eq!(Newcomer::MatchesTraining.reason(), "matches_training");
+}
+
+#[test]
+fn a_bridge_from_training_to_sealed_is_kept_from_both() {
+    let split = split();
+    let sealed = one_of(&split, Part::Sealed);
+    let first = one_of(&split, Part::Fold(0));
+    let ties = [tie(200, sealed), tie(200, first)];
+    let grown = index(&[(200, &[])]).with_near_duplicates(&ties);
+    let admitted = split.admit(&grown, &ties).unwrap();
+    let bridge = admitted.newcomers[&id(200)];
+    assert_eq!(bridge, Newcomer::BridgesSplit(Part::Sealed, Part::Fold(0)));
+    assert_eq!(bridge.reason(), "bridges_split");
+}
+
+/// When the split's own sources turn out to be copies of one another, there is nobody to keep out.
+#[test]
+fn members_that_turn_out_to_be_copies_over_two_sides_end_the_split() {
+    let split = split();
+    let (sealed, first) = (one_of(&split, Part::Sealed), one_of(&split, Part::Fold(0)));
+    let ties = [tie(sealed, first)];
+    let refused = split.admit(&index(&[]).with_near_duplicates(&ties), &ties);
+    assert!(matches!(refused, Err(SplitError::GroupOnTwoSides { .. })), "{refused:?}");
+    // The same by a row that names both groups and whose file is gone: no source, and still a tie.
+    let identified =
+        (0..12).map(|number| candidate(number, &[&format!("origin{number}")])).collect();
+    let names = [sealed, first].map(|number| format!("group=origin{number}")).to_vec();
+    let (tied, _) = Index::build(identified, &[names]);
+    let refused = split.admit(&tied, &[]);
+    assert!(matches!(refused, Err(SplitError::GroupOnTwoSides { .. })), "{refused:?}");
+}
