@@ -111,6 +111,7 @@ mod model_body;
 mod parameter_reader;
 mod preprocess;
 mod registry;
+mod svm;
 mod thresholds;
 mod training_table;
 
@@ -131,4 +132,5 @@ pub use metrics::{
 pub use model_body::{Contributions, MODEL_BODY_VERSION, ModelBody};
 pub use preprocess::{Collinearity, DropReason, DroppedColumn, Preprocessor, PreprocessorConfig};
 pub use registry::{Grid, ModelKind};
+pub use svm::KernelModel;
 pub use thresholds::{Thresholds, Verdict};

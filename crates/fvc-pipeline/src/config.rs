@@ -148,7 +148,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            models: ModelKind::ALL.to_vec(),
+            models: vec![ModelKind::LogisticRegression, ModelKind::Xgboost],
             experiment: "default".to_owned(),
             grid: Grid::Small,
             inner_folds: 3,

@@ -23,7 +23,7 @@ fn names_and_aliases_are_understood_and_belong_to_one_model() {
         Err(LearnError::UnknownModel { expected, found }) => {
             assert_eq!(
                 (expected.as_str(), found.as_str()),
-                ("logistic_regression, xgboost", "svn")
+                (ModelKind::ALL.map(ModelKind::name).join(", ").as_str(), "svn")
             );
         }
         other => panic!("{other:?}"),
@@ -32,9 +32,12 @@ fn names_and_aliases_are_understood_and_belong_to_one_model() {
 
 #[test]
 fn grids_have_the_documented_sizes_and_only_distinct_points() {
-    for (kind, reference, small) in
-        [(ModelKind::LogisticRegression, 20, 8), (ModelKind::Xgboost, 64, 4)]
-    {
+    for kind in ModelKind::ALL {
+        let (reference, small) = match kind {
+            ModelKind::Xgboost => (64, 4),
+            ModelKind::Svm | ModelKind::SvmStage2 | ModelKind::SvmStage2Stage4 => (6, 4),
+            _ => (20, 8),
+        };
         for (grid, size) in [(Grid::Reference, reference), (Grid::Small, small), (Grid::None, 1)] {
             let points = kind.grid(grid);
             assert_eq!(points.len(), size);
