@@ -122,7 +122,7 @@ pub use cross_validation::{
     Baseline, ColumnRoles, CrossValidation, FoldOutcome, GridPoint, ScoredSource, SealedEvaluation,
     Selection, TrainEvent, TrainSettings, cross_validate, evaluate_sealed, fit_final,
 };
-pub use detector::{Assessment, Detector, Unusual};
+pub use detector::{Assessment, Detector, Reason, Unusual};
 pub use error::LearnError;
 pub use estimator::{Estimator, Fitted, FittedModel, ParameterValue, Parameters};
 pub use linear::LinearModel;

@@ -20,8 +20,7 @@ fn failed(error: impl Display) -> LearnError {
     }
 }
 
-/// Intercept and coefficients.
-pub(super) fn fit(problem: &Problem<'_>) -> Result<(f64, Vec<f64>), LearnError> {
+fn train(problem: &Problem<'_>) -> Result<impl LibLinearModel, LearnError> {
     static SILENT: Once = Once::new();
     SILENT.call_once(|| liblinear::toggle_liblinear_stdout_output(false));
     let table = problem.table;
@@ -44,7 +43,13 @@ pub(super) fn fit(problem: &Problem<'_>) -> Result<(f64, Vec<f64>), LearnError> 
         .constraints_violation_cost(1.0)
         .cost_penalty_labels(vec![-FAKE, FAKE])
         .cost_penalty_weights(problem.cost.to_vec());
-    let model = builder.build_model().map_err(failed)?;
+    builder.build_model().map_err(failed)
+}
+
+/// Intercept and coefficients.
+pub(super) fn fit(problem: &Problem<'_>) -> Result<(f64, Vec<f64>), LearnError> {
+    let table = problem.table;
+    let model = train(problem)?;
     if model.num_classes() != 2 || model.num_features() != table.width {
         return Err(failed(format!(
             "expected 2 classes and {} features, found {} and {}",
@@ -58,4 +63,30 @@ pub(super) fn fit(problem: &Problem<'_>) -> Result<(f64, Vec<f64>), LearnError> 
     let coefficients =
         (1..=table.width).map(|at| sign * model.feature_coefficient(at as i32, 0)).collect();
     Ok((sign * model.label_bias(0), coefficients))
+}
+
+#[cfg(test)]
+mod tests {
+    use liblinear::util::PredictionInput;
+
+    use super::super::library::table;
+    use super::*;
+
+    #[test]
+    fn our_scores_are_the_librarys() {
+        let table = table();
+        let rows: Vec<usize> = (0..table.len()).chain(0..10).collect();
+        for cost in [[1.0, 1.0], [10.0, 20.0], [0.01, 0.01]] {
+            let problem = Problem { table: &table, rows: &rows, cost, tol: 1e-3 };
+            let (intercept, coefficients) = fit(&problem).unwrap();
+            let theirs = train(&problem).unwrap();
+            let sign = if theirs.labels()[0] == FAKE { 1.0 } else { -1.0 };
+            for row in table.rows() {
+                let input = PredictionInput::from_dense_features(row.to_vec()).unwrap();
+                let expected = sign * theirs.predict_values(input).unwrap().0[0];
+                let found = coefficients.iter().zip(row).fold(intercept, |sum, (b, x)| sum + b * x);
+                assert!((found - expected).abs() < 1e-9, "expected {expected}, found {found}");
+            }
+        }
+    }
 }

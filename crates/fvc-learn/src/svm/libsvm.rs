@@ -50,6 +50,15 @@ impl Drop for Owned {
 }
 
 pub(super) fn fit(problem: &Problem<'_>, gamma: f64) -> Result<Dual, LearnError> {
+    with_model(problem, gamma, |found| read(problem, found))
+}
+
+/// Has LIBSVM fit a model, shows it to `look`, and gives it back.
+fn with_model<T>(
+    problem: &Problem<'_>,
+    gamma: f64,
+    look: impl FnOnce(&svm_model) -> Result<T, LearnError>,
+) -> Result<T, LearnError> {
     static SILENT: Once = Once::new();
     SILENT.call_once(|| {
         // SAFETY: the function lives for ever and looks at nothing; the call only stores it, and
@@ -109,9 +118,14 @@ pub(super) fn fit(problem: &Problem<'_>, gamma: f64) -> Result<Dual, LearnError>
     // without probabilities touches no state of the process (`rand`).
     let model = Owned(unsafe { svm_train(&raw const rows, &raw const parameters) });
     // SAFETY: null or a whole model, owned by `model`.
-    let Some(found) = (unsafe { model.0.as_ref() }) else {
-        return Err(failed("expected a model, found none".to_owned()));
-    };
+    match unsafe { model.0.as_ref() } {
+        Some(found) => look(found),
+        None => Err(failed("expected a model, found none".to_owned())),
+    }
+}
+
+/// Support vectors and intercept of a model that was fitted on `problem`.
+fn read(problem: &Problem<'_>, found: &svm_model) -> Result<Dual, LearnError> {
     let count = usize::try_from(found.l).unwrap_or(0);
     if found.nr_class != 2 || count == 0 || count > problem.rows.len() {
         return Err(failed(format!(
@@ -145,4 +159,51 @@ pub(super) fn fit(problem: &Problem<'_>, gamma: f64) -> Result<Dual, LearnError>
         *support.entry(at).or_default() += sign * coefficient;
     }
     Ok(Dual { support: support.into_iter().collect(), intercept: -sign * rho })
+}
+
+#[cfg(test)]
+mod tests {
+    use libsvm_sys::svm_predict_values;
+
+    use super::super::kernel_model::KernelModel;
+    use super::super::library::table;
+    use super::*;
+
+    #[test]
+    fn our_scores_are_the_librarys() {
+        let table = table();
+        let rows: Vec<usize> = (0..table.len()).chain(0..10).collect();
+        for (gamma, cost) in [(0.3, [1.0, 1.0]), (2.0, [10.0, 20.0]), (0.01, [0.1, 0.1])] {
+            let problem = Problem { table: &table, rows: &rows, cost, tol: 1e-3 };
+            let mut theirs = Vec::new();
+            let dual = with_model(&problem, gamma, |found| {
+                // SAFETY: a model of two classes has a label.
+                let sign = if unsafe { ptr::read(found.label) } == FAKE { 1.0 } else { -1.0 };
+                for row in table.rows() {
+                    let mut nodes: Vec<svm_node> =
+                        (1..).zip(row).map(|(index, &value)| svm_node { index, value }).collect();
+                    nodes.push(svm_node { index: -1, value: 0.0 });
+                    let mut decided = 0.0;
+                    // SAFETY: the nodes end with index -1, and two classes have one decision value.
+                    unsafe { svm_predict_values(found, nodes.as_ptr(), &raw mut decided) };
+                    theirs.push(sign * decided);
+                }
+                read(&problem, found)
+            })
+            .unwrap();
+            let model = KernelModel::of(
+                gamma,
+                dual.intercept,
+                dual.support.iter().map(|&(_, coefficient)| coefficient).collect(),
+                dual.support.iter().flat_map(|&(at, _)| table.row(at)).copied().collect(),
+                &table,
+                vec![1.0; 3],
+            );
+            assert!(theirs.iter().any(|score| (score - theirs[0]).abs() > 0.1 * gamma * cost[0]));
+            for (row, theirs) in table.rows().zip(theirs) {
+                let ours = model.margin(row);
+                assert!((ours - theirs).abs() < 1e-9, "expected {theirs}, found {ours}");
+            }
+        }
+    }
 }

@@ -101,7 +101,8 @@ fn a_row_of_another_width_gets_no_verdict_and_a_strange_one_is_told() {
         let all = ["stage2_a", "stage4_d"];
         assert_eq!(told, all[..if kind.stages() == ["stage2"] { 1 } else { 2 }]);
         // Contributions go from the largest down and name what the model sees.
-        let sizes: Vec<f64> = usual.contributions.iter().map(|(_, part, _)| part.abs()).collect();
+        let sizes: Vec<f64> =
+            usual.contributions.iter().map(|reason| reason.log_odds.abs()).collect();
         assert!(!sizes.is_empty() && sizes.is_sorted_by(|left, right| left >= right));
     }
 }

@@ -9,6 +9,8 @@ mod detector_files;
 mod evaluation;
 mod golden_logistic;
 mod golden_metrics;
+#[cfg(feature = "svm")]
+mod golden_svm;
 mod golden_xgboost;
 mod intervals;
 mod logistic_solver;
@@ -16,4 +18,6 @@ mod model_files;
 mod nesting;
 mod registry;
 mod simulated;
+#[cfg(feature = "svm")]
+mod svm_probabilities;
 mod verdicts;
