@@ -9,6 +9,7 @@ use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{Evaluation, Margin, evaluate, margin};
+use crate::ensemble::fit_ensemble_chain;
 use crate::metrics::{Metric, Scored, ScoredRows, Weighting};
 use crate::{
     Calibration, Detector, FittedModel, Grid, LearnError, ModelKind, Parameters, Preprocessor,
@@ -216,7 +217,7 @@ fn stop_if(cancel: &AtomicBool) -> Result<(), LearnError> {
 }
 
 /// Inner folds, fewer than asked for where the groups do not allow more; none when not even two do.
-fn inner_folds<'a>(
+pub(crate) fn inner_folds<'a>(
     train: &TrainView<'a>,
     folds: u32,
     seed: u64,
@@ -232,12 +233,12 @@ fn inner_folds<'a>(
 }
 
 /// Margins beside labels, of rows that were outside of the fit, fold by fold.
-type OutOfFold = Vec<Vec<(f64, Label)>>;
+pub(crate) type OutOfFold = Vec<Vec<(f64, Label)>>;
 
 /// Log loss of every fold's rows on average. Margins that are no log odds are made such by a
 /// calibration on the other folds: a point of a grid shall not win by the scale of its margins, and
 /// no row is judged by what it was calibrated on.
-fn mean_log_loss(kind: ModelKind, folds: &OutOfFold) -> f64 {
+pub(crate) fn mean_log_loss(kind: ModelKind, folds: &OutOfFold) -> f64 {
     let mut sum = 0.0;
     for (at, own) in folds.iter().enumerate() {
         let calibration = if kind.scores_in_log_odds() {
@@ -260,16 +261,19 @@ fn mean_log_loss(kind: ModelKind, folds: &OutOfFold) -> f64 {
 }
 
 /// Selection, refit and calibration inside one training side.
-fn fit_chain(
+pub(crate) fn fit_chain(
     kind: ModelKind,
     train: &TrainView<'_>,
     settings: &TrainSettings,
     cancel: &AtomicBool,
 ) -> Result<Chain, LearnError> {
+    if kind == ModelKind::Ensemble {
+        return fit_ensemble_chain(train, settings, cancel);
+    }
     let inner = inner_folds(train, settings.inner_folds, settings.seed)?;
     let mut prepared = Vec::with_capacity(inner.len());
     for (inner_train, inner_eval) in &inner {
-        let preprocessor = Preprocessor::fit(inner_train, kind.preprocessing())?;
+        let preprocessor = Preprocessor::fit_for(inner_train, kind)?;
         prepared.push((inner_train, inner_eval, preprocessor));
     }
     // Early stopping needs a further split of every side that is fitted on; where the groups do not
@@ -349,7 +353,7 @@ fn fit_chain(
     };
     stop_if(cancel)?;
     let chosen = points[number].clone();
-    let preprocessor = Preprocessor::fit(train, kind.preprocessing())?;
+    let preprocessor = Preprocessor::fit_for(train, kind)?;
     let estimator = kind.estimator(&chosen, settings.seed)?;
     let fitted = estimator.fit(train, &preprocessor)?.into_inner();
     let calibration =

@@ -103,6 +103,7 @@ mod bootstrap;
 mod calibration;
 mod cross_validation;
 mod detector;
+mod ensemble;
 mod error;
 mod estimator;
 mod linear;
@@ -123,6 +124,7 @@ pub use cross_validation::{
     Selection, TrainEvent, TrainSettings, cross_validate, evaluate_sealed, fit_final,
 };
 pub use detector::{Assessment, Detector, Reason, Unusual};
+pub use ensemble::EnsembleModel;
 pub use error::LearnError;
 pub use estimator::{Estimator, Fitted, FittedModel, ParameterValue, Parameters};
 pub use linear::LinearModel;

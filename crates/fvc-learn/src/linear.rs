@@ -276,6 +276,22 @@ impl Estimator for LogisticRegression {
     }
 }
 
+/// Intercept and coefficients of a logistic regression with L2 penalty on rows that weigh the same:
+/// for small problems, such as a meta-learner's. `values` is row-major, `rows x width`.
+pub(crate) fn logistic_coefficients(
+    width: usize,
+    values: &[f64],
+    targets: &[f64],
+    c: f64,
+) -> (f64, Vec<f64>) {
+    let count = targets.len().max(1) as f64;
+    let weights = vec![1.0 / count; targets.len()];
+    let penalty = Penalty { l1: 0.0, l2: 1.0 / (c * count) };
+    let problem = Problem { width, values, targets, weights: &weights, penalty };
+    let solution = problem.solve(1e-9, 1_000);
+    (solution.intercept, solution.coefficients)
+}
+
 impl LogisticRegression {
     fn learn(
         &self,

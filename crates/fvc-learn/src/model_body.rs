@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KernelModel, LearnError, LinearModel, TreeModel};
+use crate::{EnsembleModel, KernelModel, LearnError, LinearModel, TreeModel};
 
 /// Largest number of bytes of a model that [`ModelBody::from_json`] looks at.
 const MAX_MODEL_BYTES: usize = 256 << 20;
@@ -31,6 +31,8 @@ pub enum ModelBody {
     Trees(TreeModel),
     /// A sum of Gaussians around support vectors.
     Kernel(KernelModel),
+    /// A weighted sum of other models, each with its own preprocessing.
+    Ensemble(EnsembleModel),
 }
 
 /// How much each input moved one score, in the unit of the score: Shapley values.
@@ -63,6 +65,7 @@ enum StoredModel {
     Linear(LinearModel),
     Trees(TreeModel),
     Kernel(KernelModel),
+    Ensemble(EnsembleModel),
 }
 
 impl From<ModelBody> for StoredBody {
@@ -72,6 +75,7 @@ impl From<ModelBody> for StoredBody {
             ModelBody::Linear(model) => StoredModel::Linear(model),
             ModelBody::Trees(model) => StoredModel::Trees(model),
             ModelBody::Kernel(model) => StoredModel::Kernel(model),
+            ModelBody::Ensemble(model) => StoredModel::Ensemble(model),
         };
         Self { version: MODEL_BODY_VERSION, hash, model }
     }
@@ -91,6 +95,7 @@ impl TryFrom<StoredBody> for ModelBody {
             StoredModel::Linear(model) => Self::Linear(model),
             StoredModel::Trees(model) => Self::Trees(model),
             StoredModel::Kernel(model) => Self::Kernel(model),
+            StoredModel::Ensemble(model) => Self::Ensemble(model),
         };
         // The model inside has checked its bounds when it was read.
         let found = body.hash();
@@ -114,6 +119,7 @@ impl ModelBody {
             Self::Linear(model) => model.margin(row),
             Self::Trees(model) => model.margin(row),
             Self::Kernel(model) => model.margin(row),
+            Self::Ensemble(model) => model.margin(row),
         }
     }
 
@@ -145,17 +151,20 @@ impl ModelBody {
             Self::Linear(model) => model.contributions(row),
             Self::Trees(model) => model.contributions(row),
             Self::Kernel(model) => model.contributions(row),
+            Self::Ensemble(model) => model.contributions(row),
         }
     }
 
     /// How much the model relies on each input, in the order of the inputs, adding up to 1 (all 0
     /// for a model that uses none): |coefficient| x standard deviation for a linear model, gain
-    /// for trees, mean |gradient| x standard deviation for kernels.
+    /// for trees, mean |gradient| x standard deviation for kernels, and for ensembles what their
+    /// models say, by weight.
     pub fn importance(&self) -> Vec<f64> {
         let raw = match self {
             Self::Linear(model) => model.importance(),
             Self::Trees(model) => model.gains(),
             Self::Kernel(model) => model.importance(),
+            Self::Ensemble(model) => model.importance(),
         };
         let total: f64 = raw.iter().sum();
         if total > 0.0 { raw.iter().map(|value| value / total).collect() } else { raw }
@@ -167,6 +176,7 @@ impl ModelBody {
             Self::Linear(model) => model.width(),
             Self::Trees(model) => model.width(),
             Self::Kernel(model) => model.width(),
+            Self::Ensemble(model) => model.width(),
         }
     }
 
@@ -179,6 +189,7 @@ impl ModelBody {
             Self::Linear(model) => model.check(),
             Self::Trees(model) => model.check(),
             Self::Kernel(model) => model.check(),
+            Self::Ensemble(model) => model.check(),
         }
     }
 
@@ -197,6 +208,10 @@ impl ModelBody {
             }
             Self::Kernel(model) => {
                 hasher.update(b"kernel");
+                model.feed(&mut hasher);
+            }
+            Self::Ensemble(model) => {
+                hasher.update(b"ensemble");
                 model.feed(&mut hasher);
             }
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::boosting::GradientBoosting;
+use crate::ensemble::Ensemble;
 use crate::linear::LogisticRegression;
 use crate::svm::SupportVectorMachine;
 use crate::{Collinearity, Estimator, LearnError, ParameterValue, Parameters, PreprocessorConfig};
@@ -32,6 +33,8 @@ pub enum ModelKind {
     SvmStage2Stage4,
     /// Gradient-boosted trees.
     Xgboost,
+    /// A meta-learner or a weighted average over others of these.
+    Ensemble,
 }
 
 /// What fits a model.
@@ -40,6 +43,7 @@ enum Family {
     Logistic,
     SupportVectors,
     Trees,
+    Stack,
 }
 
 /// How much of a family's parameters a selection tries.
@@ -49,9 +53,9 @@ enum Family {
 #[serde(rename_all = "snake_case")]
 pub enum Grid {
     /// The grid of the earlier system's scripts, each distinct combination once: 20 for logistic
-    /// regression, 6 for support vector machines, 64 for boosted trees.
+    /// regression, 6 for support vector machines, 64 for boosted trees; 5 for ensembles.
     Reference,
-    /// A few points that span it: 8, 4 and 4.
+    /// A few points that span it: 8, 4, 4 and 2.
     #[default]
     Small,
     /// The defaults only: 1.
@@ -69,7 +73,7 @@ struct Entry {
     about: &'static str,
 }
 
-const REGISTRY: [Entry; 8] = [
+const REGISTRY: [Entry; 9] = [
     Entry {
         kind: ModelKind::LogisticRegression,
         family: Family::Logistic,
@@ -134,6 +138,14 @@ const REGISTRY: [Entry; 8] = [
         stages: &[],
         about: "Boosted decision trees on features (XGBoost): early stopping by group, importance, exact SHAP values",
     },
+    Entry {
+        kind: ModelKind::Ensemble,
+        family: Family::Stack,
+        name: crate::ensemble::NAME,
+        aliases: &["stacking", "stacked"],
+        stages: &[],
+        about: "Meta-learner or weighted average over other models, learnt on groups that these have not seen",
+    },
 ];
 
 impl ModelKind {
@@ -185,12 +197,19 @@ impl ModelKind {
     /// # Errors
     /// A stage that it needs has no column.
     pub fn columns(self, columns: &[String]) -> Result<Vec<String>, LearnError> {
+        self.check_stages(columns)?;
+        Ok(columns.iter().filter(|column| self.sees(column)).cloned().collect())
+    }
+
+    /// # Errors
+    /// A stage that it needs has no column.
+    pub(crate) fn check_stages(self, columns: &[String]) -> Result<(), LearnError> {
         for &stage in self.stages() {
             if !columns.iter().any(|column| of_stage(column, stage)) {
                 return Err(LearnError::NoFeatures { model: self.name(), stage });
             }
         }
-        Ok(columns.iter().filter(|column| self.sees(column)).cloned().collect())
+        Ok(())
     }
 
     /// Whether its scores are log odds before they are calibrated. Those of support vector machines
@@ -199,10 +218,30 @@ impl ModelKind {
         self.entry().family != Family::SupportVectors
     }
 
+    /// The models that are fitted for it: itself, or an ensemble's base models under these parameters.
+    ///
+    /// # Errors
+    /// An ensemble's parameters are not in order.
+    pub fn members(self, parameters: &Parameters) -> Result<Vec<Self>, LearnError> {
+        Ok(match self {
+            Self::Ensemble => Ensemble::checked(parameters, 0)?.bases().to_vec(),
+            other => vec![other],
+        })
+    }
+
     /// Parameter sets to choose from; what a set does not name keeps its default.
     pub fn grid(self, grid: Grid) -> Vec<Parameters> {
         match (self.entry().family, grid) {
             (_, Grid::None) => vec![Parameters::new()],
+            (Family::Stack, _) => {
+                let strengths: &[f64] =
+                    if grid == Grid::Small { &[1.0] } else { &[0.01, 0.1, 1.0, 10.0] };
+                let learner =
+                    |c: &f64| set([("C", (*c).into()), ("method", "meta_learner".into())]);
+                let mut points: Vec<Parameters> = strengths.iter().map(learner).collect();
+                points.push(set([("method", "weighted_average".into())]));
+                points
+            }
             (Family::SupportVectors, _) => {
                 let strengths: &[f64] =
                     if grid == Grid::Small { &[0.1, 10.0] } else { &[0.1, 1.0, 10.0] };
@@ -338,6 +377,7 @@ impl ModelKind {
                 Box::new(SupportVectorMachine::checked(entry.name, parameters)?)
             }
             Family::Trees => Box::new(GradientBoosting::checked(parameters, seed)?),
+            Family::Stack => Box::new(Ensemble::checked(parameters, seed)?),
         })
     }
 
@@ -349,7 +389,7 @@ impl ModelKind {
     /// `sklearn_logreg` gets one scale and loses one of each pair of columns that correlate, as in
     /// the earlier system (where 26 of 38 were left), but inside the training groups; trees need no
     /// scale and only lose columns that say the same twice, whose importance would be shared out by
-    /// chance.
+    /// chance; an ensemble takes rows as they are, for each of its models has its own.
     pub fn preprocessing(self) -> PreprocessorConfig {
         let by_correlation = Collinearity { vif: None, ..Collinearity::default() };
         match (self, self.entry().family) {
@@ -357,6 +397,9 @@ impl ModelKind {
                 PreprocessorConfig { collinearity: by_correlation, ..PreprocessorConfig::default() }
             }
             (_, Family::Logistic | Family::SupportVectors) => PreprocessorConfig::default(),
+            (_, Family::Stack) => {
+                PreprocessorConfig { impute: false, scale: false, collinearity: Collinearity::OFF }
+            }
             (_, Family::Trees) => {
                 PreprocessorConfig { impute: true, scale: false, collinearity: by_correlation }
             }
@@ -401,7 +444,7 @@ impl ModelKind {
     pub fn without_inner_split(self) -> Parameters {
         match self.entry().family {
             Family::Trees => Parameters::from([("early_stopping_rounds".to_owned(), 0.0.into())]),
-            Family::Logistic | Family::SupportVectors => Parameters::new(),
+            Family::Logistic | Family::SupportVectors | Family::Stack => Parameters::new(),
         }
     }
 }

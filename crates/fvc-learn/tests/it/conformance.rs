@@ -167,12 +167,14 @@ pub(crate) fn missing_values_are_handled_or_named(kind: ModelKind) {
     let (train, _) = corpus.split.fold(0, &corpus.examples).unwrap();
     let raw = Preprocessor::fit(&train, crate::golden_logistic::RAW).unwrap();
     match (kind, kind.estimator(&Parameters::new(), 2).unwrap().fit(&train, &raw)) {
-        (ModelKind::Xgboost, Ok(fitted)) => {
+        (ModelKind::Xgboost | ModelKind::Ensemble, Ok(fitted)) => {
             assert!(held_out(&corpus, &raw, &fitted).iter().all(|margin| margin.is_finite()));
             let hole = fitted.body.margin(&[f64::NAN; 6]);
             assert!(hole.is_finite());
         }
-        (kind, Err(LearnError::Value { column, found, .. })) if kind != ModelKind::Xgboost => {
+        (kind, Err(LearnError::Value { column, found, .. }))
+            if kind != ModelKind::Xgboost && kind != ModelKind::Ensemble =>
+        {
             assert_eq!(column, "edges");
             assert!(found.is_nan());
         }
@@ -351,6 +353,11 @@ pub(crate) fn repeated_variants_change_nothing_much(kind: ModelKind) {
             ("subsample".to_owned(), 1.0.into()),
             ("max_bin".to_owned(), 1024.0.into()),
         ]),
+        ModelKind::Ensemble => Parameters::from([
+            ("bases".to_owned(), "logistic_regression,svm".into()),
+            ("logistic_regression.tol".to_owned(), 1e-10.into()),
+            ("svm.tol".to_owned(), 1e-10.into()),
+        ]),
         _ => Parameters::from([("tol".to_owned(), 1e-10.into())]),
     };
     let plain = Corpus::of(&COLUMNS[..4], &sources);
@@ -414,6 +421,8 @@ conformance_of!(svm_stage2, fvc_learn::ModelKind::SvmStage2);
 conformance_of!(svm_stage2_stage4, fvc_learn::ModelKind::SvmStage2Stage4);
 #[cfg(feature = "xgboost")]
 conformance_of!(xgboost, fvc_learn::ModelKind::Xgboost);
+#[cfg(all(feature = "svm", feature = "xgboost"))]
+conformance_of!(ensemble, fvc_learn::ModelKind::Ensemble);
 
 /// A family that is added to the registry must be added above.
 #[test]

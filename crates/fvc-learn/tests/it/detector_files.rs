@@ -15,6 +15,7 @@ use crate::simulated::{self, Simulated, roles};
 fn detector(kind: ModelKind, rows: &Simulated) -> Detector {
     let parameters = match kind {
         ModelKind::Xgboost => Parameters::from([("n_estimators".to_owned(), 10.0.into())]),
+        ModelKind::Ensemble => Parameters::from([("xgboost.n_estimators".to_owned(), 10.0.into())]),
         _ => Parameters::new(),
     };
     let settings = simulated::settings(Grid::None, parameters);

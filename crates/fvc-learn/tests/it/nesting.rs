@@ -19,6 +19,12 @@ fn search(kind: ModelKind) -> TrainSettings {
             ("n_estimators".to_owned(), 20.0.into()),
             ("early_stopping_rounds".to_owned(), 3.0.into()),
         ]),
+        ModelKind::Ensemble => Parameters::from([
+            ("bases".to_owned(), "logistic_regression,svm_stage2,xgboost".into()),
+            ("base_grid".to_owned(), "none".into()),
+            ("xgboost.n_estimators".to_owned(), 10.0.into()),
+            ("xgboost.early_stopping_rounds".to_owned(), 3.0.into()),
+        ]),
         _ => Parameters::new(),
     };
     simulated::settings(Grid::Small, parameters)

@@ -35,6 +35,7 @@ fn grids_have_the_documented_sizes_and_only_distinct_points() {
     for kind in ModelKind::ALL {
         let (reference, small) = match kind {
             ModelKind::Xgboost => (64, 4),
+            ModelKind::Ensemble => (5, 2),
             ModelKind::Svm | ModelKind::SvmStage2 | ModelKind::SvmStage2Stage4 => (6, 4),
             _ => (20, 8),
         };
