@@ -6,6 +6,7 @@
 mod conformance;
 mod corpus;
 mod detector_files;
+mod ensembles;
 mod evaluation;
 mod golden_logistic;
 mod golden_metrics;
