@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fvc_augment::Kind;
 use fvc_clips::SizeSpec;
 use fvc_corpus::{LabelPolicy, MAX_FOLDS, SplitConfig};
-use fvc_learn::{Grid, ModelKind, Parameters, TrainSettings};
+use fvc_learn::{Grid, ModelKind, ParameterValue, Parameters, TrainSettings};
 use fvc_media::{Limits, PartialPolicy, Sampling};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -180,6 +180,44 @@ fn by_model<'de, D: Deserializer<'de>>(
 }
 
 impl TrainConfig {
+    /// Has an ensemble fitted beside the models: over them, where there are two at least and its
+    /// parameter `bases` is not fixed.
+    pub fn add_ensemble(&mut self) {
+        let bases: Vec<&str> = self
+            .models
+            .iter()
+            .filter(|kind| **kind != ModelKind::Ensemble)
+            .map(|kind| kind.name())
+            .collect();
+        if bases.len() > 1 {
+            let bases = ParameterValue::Text(bases.join(","));
+            self.parameters
+                .entry(ModelKind::Ensemble)
+                .or_default()
+                .entry("bases".to_owned())
+                .or_insert(bases);
+        }
+        if !self.models.contains(&ModelKind::Ensemble) {
+            self.models.push(ModelKind::Ensemble);
+        }
+    }
+
+    /// The parameters fixed for one model. An ensemble's base models have those of the models
+    /// themselves, where the ensemble's do not say otherwise.
+    fn fixed(&self, kind: ModelKind) -> Parameters {
+        let mut fixed = self.parameters.get(&kind).cloned().unwrap_or_default();
+        // Parameters that are not in order are told where they are used.
+        for base in kind.members(&fixed).unwrap_or_default() {
+            if base == kind {
+                continue;
+            }
+            for (name, value) in self.parameters.get(&base).into_iter().flatten() {
+                fixed.entry(format!("{base}.{name}")).or_insert_with(|| value.clone());
+            }
+        }
+        fixed
+    }
+
     /// The settings for one model.
     pub fn settings(&self, kind: ModelKind) -> TrainSettings {
         TrainSettings {
@@ -188,7 +226,7 @@ impl TrainConfig {
             seed: self.seed,
             max_error: self.max_error,
             bootstrap_draws: self.bootstrap_draws,
-            parameters: self.parameters.get(&kind).cloned().unwrap_or_default(),
+            parameters: self.fixed(kind),
         }
     }
 }
@@ -247,6 +285,11 @@ impl Config {
         }
         if self.train.models.is_empty() {
             return Err(wrong("train.models", "at least one model", "none".to_owned()));
+        }
+        for (at, kind) in self.train.models.iter().enumerate() {
+            if self.train.models[..at].contains(kind) {
+                return Err(wrong("train.models", "every model once", format!("{kind} twice")));
+            }
         }
         let experiment = &self.train.experiment;
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);

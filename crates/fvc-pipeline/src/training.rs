@@ -199,13 +199,13 @@ pub fn check_training(
         let settings = config.train.settings(kind);
         kind.estimator(&settings.parameters, settings.seed).map_err(wrong)?;
     }
+    let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
+    let index = Index::load(&workspace.index())?;
     for table in needed(config).map_err(wrong)?.into_iter().chain([FeatureTable::Facts]) {
         if !coming.has(table.stage()) {
             check_table(environment, table)?;
         }
     }
-    let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
-    let index = Index::load(&workspace.index())?;
     match &config.split.file {
         Some(file) => drop(read_split_table(file, &index)?),
         None => drop(Split::plan(index.groups(), &index.labels(), &config.split.planning())?),
