@@ -92,7 +92,7 @@ impl TryFrom<StoredLinearModel> for LinearModel {
 }
 
 impl LinearModel {
-    #[cfg_attr(not(feature = "svm"), expect(dead_code, reason = "only that fit makes one so"))]
+    #[cfg(feature = "svm")]
     pub(crate) fn of(
         intercept: f64,
         coefficients: Vec<f64>,

@@ -259,6 +259,7 @@ impl Preprocessor {
     }
 
     /// Asked for the same on another training side.
+    #[cfg(feature = "xgboost")]
     pub(crate) fn fit_again(&self, train: &TrainView<'_>) -> Result<Self, LearnError> {
         let other_stage = |name: &str| {
             self.dropped

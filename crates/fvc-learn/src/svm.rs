@@ -31,7 +31,8 @@
 //!
 //! Neither fit draws anything (LIBLINEAR's dual solvers would, from the process's one `rand()`):
 //! the seed changes nothing, and neither do threads. What the libraries print is turned off.
-//! LIBSVM keeps at most 200 MiB of its kernel matrix.
+//! LIBSVM keeps at most 200 MiB of its kernel matrix, and gives up its tolerance after ten million
+//! iterations (100 a row where that is more), which it says on standard error.
 //!
 //! # Scoring
 //! Never by the libraries: safe Rust from the model's own numbers, O(p) or O(p n) for n support

@@ -217,11 +217,93 @@ fn onto_simplex(point: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use fvc_corpus::{
+        Examples, FeatureMatrix, FeatureRow, GroupEvidence, GroupId, GroupTable, Split, SplitConfig,
+    };
+    use fvc_media::ContentId;
+
     use super::*;
+    use crate::Parameters;
 
     fn source(fake: bool, log_odds: &[f64]) -> StackedSource {
         let label = if fake { Label::Fake } else { Label::Real };
         StackedSource { label, log_odds: log_odds.to_vec() }
+    }
+
+    /// Thirty groups of two sources, some of each class, told apart by the first column.
+    fn examples(distort: impl Fn(&GroupId) -> bool) -> (Examples, Split) {
+        let (mut evidence, mut labels, mut rows) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for at in 0..60_u64 {
+            let content_id = ContentId::of_bytes(&at.to_le_bytes());
+            let group = format!("{}", at / 2);
+            evidence.push(GroupEvidence { content_id, declared: vec![group] });
+            let fake = at / 2 % 2 == 0;
+            labels.insert(content_id, if fake { Label::Fake } else { Label::Real });
+            let noise = |salt: u64| (at * salt % 17) as f64 / 8.0 - 1.0;
+            let values = vec![noise(5) + if fake { 0.8 } else { 0.0 }, noise(7), noise(11)];
+            rows.push(FeatureRow { content_id, variant: 0, values });
+        }
+        let groups = GroupTable::build(&evidence);
+        for row in &mut rows {
+            // Every second source of such a group.
+            if row.content_id.to_hex() < ContentId::of_bytes(b"").to_hex()
+                && groups.group(&row.content_id).is_some_and(&distort)
+            {
+                row.values = row.values.iter().map(|value| 50.0 - 7.0 * value).collect();
+            }
+        }
+        let columns = ["stage2_a", "stage2_b", "stage4_c"].map(str::to_owned).to_vec();
+        let config = SplitConfig { folds: 2, test_fraction: 0.0, seed: 1 };
+        let split = Split::plan(&groups, &labels, &config).unwrap();
+        (Examples::join(FeatureMatrix { columns, rows }, &labels, &groups).unwrap(), split)
+    }
+
+    fn stack(examples: &Examples, split: &Split) -> Stack {
+        let parameters = Parameters::from([(
+            "bases".to_owned(),
+            "logistic_regression,logistic_regression_stage2".into(),
+        )]);
+        let ensemble = Ensemble::checked(&parameters, 1).unwrap();
+        let go = AtomicBool::new(false);
+        Stack::build(&ensemble, &split.training(examples).unwrap(), &go).unwrap()
+    }
+
+    /// What stands in an inner fold changes no log odds but those of the changed sources: their base
+    /// models have not seen it, by no scaler, search or calibration. The other folds', which learn from
+    /// it, change.
+    #[test]
+    fn an_inner_fold_is_not_learnt_from() {
+        let (examples_before, split) = examples(|_| false);
+        let before = stack(&examples_before, &split);
+        let train = split.training(&examples_before).unwrap();
+        let inner = train.inner_folds(3, 1).unwrap();
+        assert_eq!(before.folds(), 3);
+        for (fold, (_, left_out)) in inner.iter().enumerate() {
+            let own: BTreeSet<GroupId> = left_out.rows().map(|row| row.group.clone()).collect();
+            let (examples_after, _) = examples(|group| own.contains(group));
+            let after = stack(&examples_after, &split);
+            let changed = |at: usize| -> Vec<bool> {
+                let pairs = before.folds[at].iter().zip(&after.folds[at]);
+                pairs.map(|(one, two)| one.log_odds != two.log_odds).collect()
+            };
+            let own_values = |examples: &Examples| -> Vec<Vec<f64>> {
+                let view = split.training(examples).unwrap();
+                let inner = view.inner_folds(3, 1).unwrap();
+                inner[fold].1.rows().map(|row| row.values.to_vec()).collect()
+            };
+            let distorted: Vec<bool> = own_values(&examples_before)
+                .iter()
+                .zip(own_values(&examples_after))
+                .map(|(one, two)| *one != two)
+                .collect();
+            assert!(distorted.contains(&true) && distorted.contains(&false));
+            assert_eq!(changed(fold), distorted, "fold {fold} was learnt from");
+            for other in (0..3).filter(|other| *other != fold) {
+                assert!(changed(other).iter().all(|changed| *changed), "fold {other}");
+            }
+        }
     }
 
     /// Against a fine grid over the simplex of three base models.

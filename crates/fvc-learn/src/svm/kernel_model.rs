@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sampled_shapley::{Marginals, sampled_shapley};
 use crate::Contributions;
+#[cfg(feature = "svm")]
 use crate::training_table::TrainingTable;
 
 /// Most inputs of a stored model.
@@ -62,7 +63,7 @@ impl TryFrom<StoredKernelModel> for KernelModel {
 }
 
 impl KernelModel {
-    #[cfg_attr(not(feature = "svm"), expect(dead_code, reason = "only a fit makes one"))]
+    #[cfg(feature = "svm")]
     pub(super) fn of(
         gamma: f64,
         intercept: f64,

@@ -106,8 +106,8 @@ fn width_of_gaussian(gamma: Gamma, table: &TrainingTable) -> f64 {
 #[cfg(test)]
 pub(super) fn table() -> TrainingTable {
     let value = |at: usize| ((at * 7919 % 1009) as f64 / 1009.0 - 0.5) * 4.0;
-    let targets: Vec<f64> = (0..80).map(|row| f64::from(u8::from(row % 3 == 0))).collect();
-    let shift = |at: usize| if at % 3 == 0 { targets[at / 3] } else { 0.0 };
+    let targets: Vec<f64> = (0..80).map(|row| f64::from(u8::from(row % 3 == 1))).collect();
+    let shift = |at: usize| if at.is_multiple_of(3) { targets[at / 3] } else { 0.0 };
     TrainingTable {
         width: 3,
         values: (0..240).map(|at| value(at) + shift(at)).collect(),

@@ -52,7 +52,6 @@ fn fit(corpus: &Corpus, parameters: &Parameters) -> ModelBody {
 /// until they know every copy by heart are right about all of those; of other groups they know
 /// nothing, and the model that sees the signal must be the one that counts.
 #[test]
-#[cfg(feature = "xgboost")]
 fn who_remembers_its_own_rows_is_not_believed() {
     let corpus = corpus_to_remember(3);
     let memory = [
@@ -116,7 +115,6 @@ fn detector(rows: &Simulated, parameters: &Parameters, grid: Grid) -> Detector {
 
 /// What is fixed for the ensemble and for its base models is what is fitted, and is told.
 #[test]
-#[cfg(feature = "svm")]
 fn parameters_reach_the_base_models() {
     let rows = Simulated::new(40, 2.0, 5);
     let given = set(&[
@@ -189,7 +187,6 @@ fn too_few_groups_to_stack_on_are_told() {
 }
 
 #[test]
-#[cfg(feature = "svm")]
 fn structural_damage_is_named() {
     let corpus = corpus_to_remember(4);
     let bases = set(&[("bases", "logistic_regression,svm_stage2".into())]);

@@ -6,6 +6,7 @@
 mod conformance;
 mod corpus;
 mod detector_files;
+#[cfg(all(feature = "svm", feature = "xgboost"))]
 mod ensembles;
 mod evaluation;
 mod golden_logistic;

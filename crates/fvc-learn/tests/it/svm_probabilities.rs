@@ -133,6 +133,25 @@ fn twins_do_not_make_probabilities_sure() {
     }
 }
 
+/// A machine with a small C decides by small numbers, which are no log odds: taken for such, it would
+/// look like a coin beside any other, however well it tells the classes apart.
+#[test]
+fn a_point_of_the_grid_is_not_judged_by_the_scale_of_its_margins() {
+    let rows = simulated::Simulated::new(60, 4.0, 4);
+    let (examples, split, go) = (rows.examples(), rows.split(0.0), AtomicBool::new(false));
+    let parameters = Parameters::from([("C".to_owned(), 0.001.into())]);
+    let settings = simulated::settings(Grid::Small, parameters);
+    let roles = simulated::roles();
+    let kind = ModelKind::Svm;
+    let found =
+        cross_validate(kind, &examples, &roles, &split, &settings, &go, &mut |_| {}).unwrap();
+    assert!(found.predictions.iter().all(|row| row.margin.abs() < 1.5));
+    for point in found.folds.iter().flat_map(|fold| &fold.selection.tried) {
+        let loss = point.log_loss.unwrap();
+        assert!(loss < 0.35, "{:?}: log loss {loss}", point.parameters);
+    }
+}
+
 /// Sampled Shapley values add up, do not change, and are as near to the exact ones as their
 /// standard errors say.
 #[test]
