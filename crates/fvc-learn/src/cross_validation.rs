@@ -12,8 +12,8 @@ use crate::bootstrap::{Evaluation, Margin, evaluate, margin};
 use crate::ensemble::fit_ensemble_chain;
 use crate::metrics::{Metric, Scored, ScoredRows, Weighting};
 use crate::{
-    Calibration, Detector, FittedModel, Grid, LearnError, ModelKind, Parameters, Preprocessor,
-    Thresholds,
+    Calibration, Detector, FittedModel, Grid, LearnError, ModelKind, ParameterValue, Parameters,
+    Preprocessor, Thresholds,
 };
 
 /// How a model is fitted and judged.
@@ -83,7 +83,12 @@ impl Selection {
     /// What the groups of the training side did not allow, for people; nothing where they allowed
     /// what was asked for.
     pub fn shortfall(&self, settings: &TrainSettings) -> Option<String> {
-        let (found, asked) = (self.inner_folds, settings.inner_folds);
+        // An ensemble may have its own number.
+        let own = match self.chosen.get("inner_folds") {
+            Some(ParameterValue::Number(own)) => Some(*own as u32),
+            _ => None,
+        };
+        let (found, asked) = (self.inner_folds, own.unwrap_or(settings.inner_folds));
         match found {
             0 => Some(
                 "the groups allow no inner folds: parameters not searched, probabilities not \

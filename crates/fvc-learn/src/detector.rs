@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::quantile;
 use crate::cross_validation::{Chain, Selection};
-use crate::{Calibration, FittedModel, LearnError, ModelKind, Preprocessor, Thresholds, Verdict};
+use crate::{
+    Calibration, FittedModel, LearnError, ModelBody, ModelKind, Preprocessor, Thresholds, Verdict,
+};
 
 /// Version of the model file.
 const FILE_VERSION: u32 = 2;
@@ -184,6 +186,11 @@ impl Detector {
     /// The chosen parameters and the search that chose them.
     pub fn selection(&self) -> &Selection {
         &self.parts.selection
+    }
+
+    /// The fitted model alone, which takes preprocessed rows.
+    pub fn body(&self) -> &ModelBody {
+        &self.parts.fitted.body
     }
 
     /// The thresholds of its verdicts.

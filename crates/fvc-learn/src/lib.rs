@@ -25,6 +25,10 @@
 //!    real, fake or uncertain, what it promises, and why; it is one file, read back with its hash.
 //! 4. [`evaluate_sealed`] scores the sealed part, for a recorded [`fvc_corpus::SealedOpening`].
 //!
+//! The families behind [`ModelKind`] are logistic regression and linear machines ([`LinearModel`]),
+//! machines with Gaussian kernel ([`KernelModel`]), boosted trees ([`TreeModel`]) and ensembles of
+//! these ([`EnsembleModel`]), whose weights are learnt on groups that their models have not seen.
+//!
 //! Everywhere the group is what is drawn, held out and counted: sources of one origin are not
 //! independent, and a number that takes them so is too good. Every fit is a function of its rows,
 //! parameters and seed, to the bit.

@@ -360,7 +360,7 @@ impl ModelKind {
     /// Checks parameters; only checked ones can fit.
     ///
     /// `seed` drives all that is random in the fit: rows and columns that trees sample, the groups
-    /// that early stopping holds out. Logistic regression and support vector machines have nothing
+    /// that early stopping and ensembles hold out. Logistic regression and support vector machines have nothing
     /// random.
     ///
     /// # Errors

@@ -202,17 +202,20 @@ impl TrainConfig {
         }
     }
 
-    /// The parameters fixed for one model. An ensemble's base models have those of the models
-    /// themselves, where the ensemble's do not say otherwise.
+    /// The parameters fixed for one model. A base model of an ensemble has those of the model itself,
+    /// unless the ensemble fixes some for it: then these alone, for both might contradict.
     fn fixed(&self, kind: ModelKind) -> Parameters {
         let mut fixed = self.parameters.get(&kind).cloned().unwrap_or_default();
         // Parameters that are not in order are told where they are used.
         for base in kind.members(&fixed).unwrap_or_default() {
-            if base == kind {
+            let of_base = |name: &str| {
+                name.split_once('.').is_some_and(|(model, _)| model.parse().ok() == Some(base))
+            };
+            if base == kind || fixed.keys().any(|name| of_base(name)) {
                 continue;
             }
             for (name, value) in self.parameters.get(&base).into_iter().flatten() {
-                fixed.entry(format!("{base}.{name}")).or_insert_with(|| value.clone());
+                fixed.insert(format!("{base}.{name}"), value.clone());
             }
         }
         fixed

@@ -9,7 +9,7 @@ use fvc_corpus::{
 };
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
-    ColumnRoles, CrossValidation, LearnError, ModelKind, SealedEvaluation, TrainEvent,
+    ColumnRoles, CrossValidation, LearnError, ModelBody, ModelKind, SealedEvaluation, TrainEvent,
     cross_validate, evaluate_sealed, fit_final,
 };
 use fvc_media::ContentId;
@@ -411,6 +411,11 @@ fn fit_all(
             fit_final(kind, examples, &roles, split, &settings, &validated, &environment.cancel)?;
         let short = detector.selection().shortfall(&settings);
         notes.extend(short.map(|found| format!("final fit of {}: {found}", kind.name())));
+        if let ModelBody::Ensemble(model) = detector.body() {
+            let weights: Vec<String> =
+                model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
+            notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
+        }
         environment.progress.advance(1);
         environment.progress.end();
         let file = format!("{}.model.json", kind.name());

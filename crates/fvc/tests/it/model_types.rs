@@ -59,6 +59,9 @@ fn stages_and_ensembles_train_and_predict() {
     assert_eq!(chosen["bases"], "svm_stage2_stage4,svm_stage2,sklearn_logreg");
     assert_eq!(chosen["method"], "weighted_average");
 
+    let notes = made["train"]["notes"].to_string();
+    assert!(notes.contains("weights of the ensemble: svm_stage2_stage4 "), "{notes}");
+
     let unseen = folder.path().join("unseen.mkv");
     encode("testsrc2=size=200x160:rate=25", &["-t", "2", "-c:v", "libx264"], &unseen);
     let at = made["train"]["run"].as_str().unwrap();
@@ -126,6 +129,34 @@ fn options_of_an_ensemble_want_one() {
         let (code, out, err) = run(&[&["-w", "nowhere", "train"][..], given].concat());
         assert_eq!(code, 2, "{given:?}: {out}{err}");
     }
+}
+
+/// What is fixed for a model holds inside an ensemble too, unless the ensemble says otherwise; together
+/// the two could contradict each other.
+#[test]
+fn an_ensemble_takes_what_is_fixed_for_its_base_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fvc.toml");
+    let fixed = |ensemble: &str| -> Vec<String> {
+        let svm = "[train.parameters.svm]\nkernel = \"rbf\"\ngamma = 0.5\n";
+        let trees = "[train.parameters.xgb]\nmax_depth = 4.0\n";
+        let text = format!("{svm}{trees}[train.parameters.ensemble]\n{ensemble}");
+        std::fs::write(&path, text).unwrap();
+        let mut config = fvc_pipeline::Config::load(&path).unwrap();
+        config.train.add_ensemble();
+        assert_eq!(config.train.models.last(), Some(&ModelKind::Ensemble));
+        let settings = config.train.settings(ModelKind::Ensemble);
+        ModelKind::Ensemble.estimator(&settings.parameters, 1).unwrap();
+        settings.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect()
+    };
+    let bases = "bases = logistic_regression,xgboost";
+    assert_eq!(fixed(""), [bases, "xgboost.max_depth = 4"]);
+    assert_eq!(
+        fixed("bases = \"svm,lr\"\n"),
+        ["bases = svm,lr", "svm.gamma = 0.5", "svm.kernel = rbf"]
+    );
+    let own = "bases = \"svm,xgboost\"\n\"svc.kernel\" = \"linear\"\n";
+    assert_eq!(fixed(own), ["bases = svm,xgboost", "svc.kernel = linear", "xgboost.max_depth = 4"]);
 }
 
 const BEGIN: &str = "<!-- models: written by a test from the registry -->\n";
