@@ -13,6 +13,11 @@ const MAX_WIDTH: usize = 1 << 16;
 const MAX_NUMBERS: usize = 1 << 23;
 /// Training rows that stand for all of them in an explanation.
 const BACKGROUND: usize = 32;
+/// Pairs of permutations that an explanation draws for each of them, at least and at most.
+const PAIRS: [usize; 2] = [4, 32];
+/// How many Gaussians an explanation may take beyond the least number of pairs: a quarter of a
+/// second or so.
+const GAUSSIANS: usize = 30_000_000;
 
 /// A sum of Gaussians around support vectors: `b0 + sum_i a_i exp(-gamma |x - s_i|^2)`. Positive is
 /// fake; the unit is the margin's, not log odds.
@@ -20,9 +25,10 @@ const BACKGROUND: usize = 32;
 /// Its explanation compares with up to 32 training rows, spread evenly over the weight of the
 /// training side, and samples permutations of the inputs (Castro, Gomez and Tejada, "Polynomial
 /// calculation of the Shapley value based on sampling", 2009), each beside its reverse, the same
-/// number for each of those rows. The base is the mean score of those rows, and the values add up
-/// to the score less the base whatever the permutations; each comes with the standard error that
-/// sampling leaves in it. The permutations are the same ones every time.
+/// number for each of those rows: 32 pairs, or for a large model fewer, at least 4. The base is the
+/// mean score of those rows, and the values add up to the score less the base whatever the
+/// permutations; each comes with the standard error that sampling leaves in it. The permutations
+/// are the same ones every time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredKernelModel")]
 pub struct KernelModel {
@@ -102,7 +108,10 @@ impl KernelModel {
     }
 
     pub(crate) fn contributions(&self, row: &[f64]) -> Contributions {
-        sampled_shapley(&mut Walk::new(self), row, self.background.chunks_exact(self.width()))
+        let background = self.background.chunks_exact(self.width());
+        let one_pair = 2 * background.len() * self.support.len();
+        let pairs = (GAUSSIANS / one_pair.max(1)).clamp(PAIRS[0], PAIRS[1]);
+        sampled_shapley(&mut Walk::new(self), row, background, pairs)
     }
 
     /// Mean size of the gradient over the background rows times the standard deviation of the

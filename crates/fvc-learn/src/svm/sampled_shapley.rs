@@ -2,9 +2,6 @@
 
 use crate::Contributions;
 
-/// Pairs of permutations for each background row.
-const PAIRS: usize = 4;
-
 /// A score while the inputs of a row change one by one.
 pub(super) trait Marginals {
     /// Starts at `row`; gives its score.
@@ -16,12 +13,13 @@ pub(super) trait Marginals {
 
 /// Shapley values of the inputs of `row` beside the rows of `background`, and for each the standard
 /// error of the mean over the permutations that were drawn: background rows are strata, within
-/// which pairs of a permutation and its reverse are drawn independently. That the background is
+/// which `pairs` (two at least) of a permutation and its reverse are drawn independently. That the background is
 /// itself a sample of the training rows is not in it.
 pub(super) fn sampled_shapley<'a>(
     score: &mut impl Marginals,
     row: &[f64],
     background: impl Iterator<Item = &'a [f64]>,
+    pairs: usize,
 ) -> Contributions {
     let width = row.len();
     let mut random = SplitMix(0x5AFE);
@@ -32,7 +30,7 @@ pub(super) fn sampled_shapley<'a>(
     for other in background {
         let mut sums = vec![0.0; width];
         let mut squares = vec![0.0; width];
-        for _ in 0..PAIRS {
+        for _ in 0..pairs {
             for at in (1..width).rev() {
                 order.swap(at, random.below(at + 1));
             }
@@ -51,7 +49,7 @@ pub(super) fn sampled_shapley<'a>(
                 *square += value * value;
             }
         }
-        let pairs = PAIRS as f64;
+        let pairs = pairs as f64;
         for at in 0..width {
             let mean = sums[at] / pairs;
             values[at] += mean;
