@@ -57,7 +57,7 @@ fn a_loaded_detector_says_the_same_to_the_bit() {
         assert_eq!(loaded, own);
         assert_eq!((loaded.kind(), loaded.columns()), (kind, own.columns()));
         let mut verdicts = Vec::new();
-        for row in &rows.rows {
+        for row in rows.rows.iter().step_by(3) {
             // Far away and with holes too.
             let own_values = picked(&own, &row.values);
             for values in [
@@ -112,7 +112,10 @@ fn a_row_of_another_width_gets_no_verdict_and_a_strange_one_is_told() {
 fn a_changed_or_cut_file_is_refused_by_name() {
     let rows = Simulated::new(40, 2.0, 1);
     let folder = tempfile::tempdir().unwrap();
-    for kind in ModelKind::ALL {
+    // One of each form of a model.
+    for kind in
+        [ModelKind::LogisticRegression, ModelKind::Svm, ModelKind::Xgboost, ModelKind::Ensemble]
+    {
         let path = folder.path().join(format!("{kind}.json"));
         let (own, recipe) = (detector(kind, &rows), json!({ "columns": "abc", "rate": 0.25 }));
         own.save(&path, &recipe).unwrap();

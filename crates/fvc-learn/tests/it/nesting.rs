@@ -374,7 +374,9 @@ fn sealed_openings_are_counted_and_score_every_sealed_source_once() {
 #[test]
 fn permuted_labels_are_worth_a_coin() {
     const CORPORA: u64 = 12;
-    for kind in ModelKind::ALL {
+    // Names that differ in the stages that they see only are fitted alike.
+    let kinds = ModelKind::ALL.into_iter().filter(|kind| kind.stages().is_empty());
+    for kind in kinds {
         let settings = search(kind);
         let (mut sum, mut held, mut margins) = (0.0, 0, 0.0);
         for seed in 0..CORPORA {
