@@ -9,10 +9,11 @@ use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{Evaluation, Margin, evaluate, margin};
+use crate::ensemble::fit_ensemble_chain;
 use crate::metrics::{Metric, Scored, ScoredRows, Weighting};
 use crate::{
-    Calibration, Detector, FittedModel, Grid, LearnError, ModelKind, Parameters, Preprocessor,
-    Thresholds,
+    Calibration, Detector, FittedModel, Grid, LearnError, ModelKind, ParameterValue, Parameters,
+    Preprocessor, Thresholds,
 };
 
 /// How a model is fitted and judged.
@@ -82,7 +83,12 @@ impl Selection {
     /// What the groups of the training side did not allow, for people; nothing where they allowed
     /// what was asked for.
     pub fn shortfall(&self, settings: &TrainSettings) -> Option<String> {
-        let (found, asked) = (self.inner_folds, settings.inner_folds);
+        // An ensemble may have its own number.
+        let own = match self.chosen.get("inner_folds") {
+            Some(ParameterValue::Number(own)) => Some(*own as u32),
+            _ => None,
+        };
+        let (found, asked) = (self.inner_folds, own.unwrap_or(settings.inner_folds));
         match found {
             0 => Some(
                 "the groups allow no inner folds: parameters not searched, probabilities not \
@@ -216,7 +222,7 @@ fn stop_if(cancel: &AtomicBool) -> Result<(), LearnError> {
 }
 
 /// Inner folds, fewer than asked for where the groups do not allow more; none when not even two do.
-fn inner_folds<'a>(
+pub(crate) fn inner_folds<'a>(
     train: &TrainView<'a>,
     folds: u32,
     seed: u64,
@@ -231,20 +237,48 @@ fn inner_folds<'a>(
     }
 }
 
-/// Margins beside labels, of rows that were outside of the fit.
-type OutOfFold = Vec<(f64, Label)>;
+/// Margins beside labels, of rows that were outside of the fit, fold by fold.
+pub(crate) type OutOfFold = Vec<Vec<(f64, Label)>>;
+
+/// Log loss of every fold's rows on average. Margins that are no log odds are made such by a
+/// calibration on the other folds: a point of a grid shall not win by the scale of its margins, and
+/// no row is judged by what it was calibrated on.
+pub(crate) fn mean_log_loss(kind: ModelKind, folds: &OutOfFold) -> f64 {
+    let mut sum = 0.0;
+    for (at, own) in folds.iter().enumerate() {
+        let calibration = if kind.scores_in_log_odds() {
+            Calibration::IDENTITY
+        } else {
+            let others = folds.iter().enumerate().filter(|(other, _)| *other != at);
+            let others: Vec<(f64, Label)> = others.flat_map(|(_, rows)| rows).copied().collect();
+            Calibration::fit(&others)
+        };
+        let loss: f64 = own
+            .iter()
+            .map(|&(margin, label)| {
+                let z = calibration.log_odds(margin).clamp(-35.0, 35.0);
+                z.max(0.0) + (-z.abs()).exp().ln_1p() - label.target() * z
+            })
+            .sum();
+        sum += loss / own.len().max(1) as f64;
+    }
+    sum / folds.len().max(1) as f64
+}
 
 /// Selection, refit and calibration inside one training side.
-fn fit_chain(
+pub(crate) fn fit_chain(
     kind: ModelKind,
     train: &TrainView<'_>,
     settings: &TrainSettings,
     cancel: &AtomicBool,
 ) -> Result<Chain, LearnError> {
+    if kind == ModelKind::Ensemble {
+        return fit_ensemble_chain(train, settings, cancel);
+    }
     let inner = inner_folds(train, settings.inner_folds, settings.seed)?;
     let mut prepared = Vec::with_capacity(inner.len());
     for (inner_train, inner_eval) in &inner {
-        let preprocessor = Preprocessor::fit(inner_train, kind.preprocessing())?;
+        let preprocessor = Preprocessor::fit_for(inner_train, kind)?;
         prepared.push((inner_train, inner_eval, preprocessor));
     }
     // Early stopping needs a further split of every side that is fitted on; where the groups do not
@@ -282,8 +316,7 @@ fn fit_chain(
         // A point out of range is the user's fault and not a result.
         let estimator = kind.estimator(point, settings.seed)?;
         let attempt = || -> Result<(f64, OutOfFold), LearnError> {
-            let mut out_of_fold = Vec::new();
-            let mut loss = 0.0;
+            let mut out_of_fold = Vec::with_capacity(prepared.len());
             for (inner_train, inner_eval, preprocessor) in &prepared {
                 stop_if(cancel)?;
                 let fitted = inner_train.fit(|inner_train| {
@@ -293,18 +326,9 @@ fn fit_chain(
                 let scored = inner_eval.score_with(&fitted, |(preprocessor, fitted), row| {
                     fitted.body.margin(&preprocessor.apply(row))
                 })?;
-                let own: f64 = scored
-                    .rows
-                    .iter()
-                    .map(|row| {
-                        let z = row.score.clamp(-35.0, 35.0);
-                        z.max(0.0) + (-z.abs()).exp().ln_1p() - row.label.target() * z
-                    })
-                    .sum();
-                loss += own / scored.rows.len().max(1) as f64;
-                out_of_fold.extend(scored.rows.iter().map(|row| (row.score, row.label)));
+                out_of_fold.push(scored.rows.iter().map(|row| (row.score, row.label)).collect());
             }
-            Ok((loss / prepared.len().max(1) as f64, out_of_fold))
+            Ok((mean_log_loss(kind, &out_of_fold), out_of_fold))
         };
         match attempt() {
             Ok((loss, rows)) => {
@@ -334,11 +358,11 @@ fn fit_chain(
     };
     stop_if(cancel)?;
     let chosen = points[number].clone();
-    let preprocessor = Preprocessor::fit(train, kind.preprocessing())?;
+    let preprocessor = Preprocessor::fit_for(train, kind)?;
     let estimator = kind.estimator(&chosen, settings.seed)?;
     let fitted = estimator.fit(train, &preprocessor)?.into_inner();
     let calibration =
-        if inner.is_empty() { Calibration::IDENTITY } else { Calibration::fit(&rows) };
+        if inner.is_empty() { Calibration::IDENTITY } else { Calibration::fit(&rows.concat()) };
     let selection = Selection { chosen, tried, inner_folds: inner.len() as u32 };
     Ok(Chain { preprocessor, fitted, calibration, selection })
 }
@@ -388,7 +412,7 @@ pub fn cross_validate(
     cancel: &AtomicBool,
     on_event: &mut dyn FnMut(TrainEvent),
 ) -> Result<CrossValidation, LearnError> {
-    let inputs = examples.with_columns(&roles.model)?;
+    let inputs = examples.with_columns(&kind.columns(&roles.model)?)?;
     let mut folds = Vec::new();
     let mut predictions = Vec::new();
     let mut notes = Vec::new();
@@ -554,7 +578,7 @@ pub fn fit_final(
     validated: &CrossValidation,
     cancel: &AtomicBool,
 ) -> Result<Detector, LearnError> {
-    let inputs = examples.with_columns(&roles.model)?;
+    let inputs = examples.with_columns(&kind.columns(&roles.model)?)?;
     let train = split.training(&inputs)?;
     let thresholds = Thresholds::fit(
         validated.predictions.iter().map(|row| (&row.group, row.label, row.probability)),

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::quantile;
 use crate::cross_validation::{Chain, Selection};
-use crate::{Calibration, FittedModel, LearnError, ModelKind, Preprocessor, Thresholds, Verdict};
+use crate::{
+    Calibration, FittedModel, LearnError, ModelBody, ModelKind, Preprocessor, Thresholds, Verdict,
+};
 
 /// Version of the model file.
 const FILE_VERSION: u32 = 2;
@@ -40,6 +42,19 @@ pub struct Unusual {
     pub high: f64,
 }
 
+/// What one column did to a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The column.
+    pub column: String,
+    /// How far it moved the calibrated log odds; positive is towards fake.
+    pub log_odds: f64,
+    /// Standard error of that where it was sampled; nothing where it is exact.
+    pub standard_error: Option<f64>,
+    /// The column's value; NaN is missing.
+    pub value: f64,
+}
+
 /// What a detector says of one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
@@ -51,8 +66,8 @@ pub struct Assessment {
     pub verdict: Verdict,
     /// What the data can promise.
     pub promise: String,
-    /// What each column did to the calibrated log odds, the largest first: column, log odds, value.
-    pub contributions: Vec<(String, f64, f64)>,
+    /// What each column did to the calibrated log odds, the largest first.
+    pub contributions: Vec<Reason>,
     /// Values outside what the training videos show (their range widened by a tenth).
     pub unusual: Vec<Unusual>,
 }
@@ -173,6 +188,11 @@ impl Detector {
         &self.parts.selection
     }
 
+    /// The fitted model alone, which takes preprocessed rows.
+    pub fn body(&self) -> &ModelBody {
+        &self.parts.fitted.body
+    }
+
     /// The thresholds of its verdicts.
     pub fn thresholds(&self) -> &Thresholds {
         &self.parts.thresholds
@@ -209,18 +229,23 @@ impl Detector {
         let row = self.parts.preprocessor.apply(values);
         let parts = self.parts.fitted.body.contributions(&row);
         let positions: Vec<usize> = self.parts.preprocessor.kept_positions().collect();
-        let mut contributions: Vec<(String, f64, f64)> = self
+        let slope = self.parts.calibration.slope;
+        let mut contributions: Vec<Reason> = self
             .parts
             .preprocessor
             .kept_columns()
             .iter()
             .zip(&positions)
-            .zip(parts.values)
-            .map(|((column, &at), part)| {
-                (column.clone(), self.parts.calibration.slope * part, values[at])
+            .zip(&parts.values)
+            .enumerate()
+            .map(|(place, ((column, &at), part))| Reason {
+                column: column.clone(),
+                log_odds: slope * part,
+                standard_error: parts.standard_errors.as_ref().map(|errors| slope * errors[place]),
+                value: values[at],
             })
             .collect();
-        contributions.sort_by(|left, right| right.1.abs().total_cmp(&left.1.abs()));
+        contributions.sort_by(|left, right| right.log_odds.abs().total_cmp(&left.log_odds.abs()));
         let unusual = self
             .columns()
             .iter()

@@ -19,6 +19,14 @@ pub enum LearnError {
         /// The name that was given.
         found: String,
     },
+    /// A model that learns from the features of a stage that are not there.
+    #[error("Model {model}: expected features of {stage}, found none")]
+    NoFeatures {
+        /// The model.
+        model: &'static str,
+        /// The stage, as in the names of its columns.
+        stage: &'static str,
+    },
     /// The model has no parameter of this name.
     #[error("Model {model} has no parameter {found} (expected one of {expected})")]
     UnknownParameter {
@@ -99,6 +107,16 @@ pub enum LearnError {
         expected: &'static str,
         /// What it got.
         found: f64,
+    },
+    /// Row weights that a library without such weights cannot be given.
+    #[error("Model {model} cannot weigh these rows: expected {expected}, found {found}")]
+    Weights {
+        /// The model.
+        model: &'static str,
+        /// What it can be given.
+        expected: String,
+        /// What there is.
+        found: String,
     },
     /// The optimiser stopped before its tolerance, and the caller asked for an error then.
     #[error(

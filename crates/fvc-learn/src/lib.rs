@@ -25,6 +25,10 @@
 //!    real, fake or uncertain, what it promises, and why; it is one file, read back with its hash.
 //! 4. [`evaluate_sealed`] scores the sealed part, for a recorded [`fvc_corpus::SealedOpening`].
 //!
+//! The families behind [`ModelKind`] are logistic regression and linear machines ([`LinearModel`]),
+//! machines with Gaussian kernel ([`KernelModel`]), boosted trees ([`TreeModel`]) and ensembles of
+//! these ([`EnsembleModel`]), whose weights are learnt on groups that their models have not seen.
+//!
 //! Everywhere the group is what is drawn, held out and counted: sources of one origin are not
 //! independent, and a number that takes them so is too good. Every fit is a function of its rows,
 //! parameters and seed, to the bit.
@@ -103,6 +107,7 @@ mod bootstrap;
 mod calibration;
 mod cross_validation;
 mod detector;
+mod ensemble;
 mod error;
 mod estimator;
 mod linear;
@@ -111,6 +116,7 @@ mod model_body;
 mod parameter_reader;
 mod preprocess;
 mod registry;
+mod svm;
 mod thresholds;
 mod training_table;
 
@@ -121,7 +127,8 @@ pub use cross_validation::{
     Baseline, ColumnRoles, CrossValidation, FoldOutcome, GridPoint, ScoredSource, SealedEvaluation,
     Selection, TrainEvent, TrainSettings, cross_validate, evaluate_sealed, fit_final,
 };
-pub use detector::{Assessment, Detector, Unusual};
+pub use detector::{Assessment, Detector, Reason, Unusual};
+pub use ensemble::EnsembleModel;
 pub use error::LearnError;
 pub use estimator::{Estimator, Fitted, FittedModel, ParameterValue, Parameters};
 pub use linear::LinearModel;
@@ -131,4 +138,5 @@ pub use metrics::{
 pub use model_body::{Contributions, MODEL_BODY_VERSION, ModelBody};
 pub use preprocess::{Collinearity, DropReason, DroppedColumn, Preprocessor, PreprocessorConfig};
 pub use registry::{Grid, ModelKind};
+pub use svm::KernelModel;
 pub use thresholds::{Thresholds, Verdict};

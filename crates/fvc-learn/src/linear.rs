@@ -54,13 +54,11 @@ use crate::{
     Parameters, Preprocessor,
 };
 
-/// The name of this family.
-pub(crate) const NAME: &str = "logistic_regression";
-
 /// Most inputs of a stored model.
 const MAX_WIDTH: usize = 1 << 20;
 
-/// A weighted sum in log odds of fake.
+/// A weighted sum: in log odds of fake where a logistic regression was fitted, in units of the
+/// margin for a linear support vector machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredLinearModel")]
 pub struct LinearModel {
@@ -94,6 +92,16 @@ impl TryFrom<StoredLinearModel> for LinearModel {
 }
 
 impl LinearModel {
+    #[cfg(feature = "svm")]
+    pub(crate) fn of(
+        intercept: f64,
+        coefficients: Vec<f64>,
+        means: Vec<f64>,
+        deviations: Vec<f64>,
+    ) -> Self {
+        Self { intercept, coefficients, means, deviations }
+    }
+
     /// Log odds of a row of zeros.
     pub fn intercept(&self) -> f64 {
         self.intercept
@@ -121,7 +129,7 @@ impl LinearModel {
             .zip(&self.means)
             .map(|((b, x), mean)| b * (x - mean))
             .collect();
-        Contributions { base: self.margin(&self.means), values }
+        Contributions { base: self.margin(&self.means), values, standard_errors: None }
     }
 
     pub(crate) fn importance(&self) -> Vec<f64> {
@@ -184,6 +192,7 @@ const NAMES: [&str; 7] =
 /// Checked parameters of a logistic regression.
 #[derive(Clone, Debug)]
 pub(crate) struct LogisticRegression {
+    name: &'static str,
     /// Inverse strength of the penalty.
     c: f64,
     penalty: PenaltyKind,
@@ -197,8 +206,8 @@ pub(crate) struct LogisticRegression {
 impl LogisticRegression {
     /// # Errors
     /// An unknown name, a value out of range, or one that would have no effect beside the others.
-    pub(crate) fn checked(given: &Parameters) -> Result<Self, LearnError> {
-        let read = ParameterReader::new(NAME, &NAMES, given)?;
+    pub(crate) fn checked(name: &'static str, given: &Parameters) -> Result<Self, LearnError> {
+        let read = ParameterReader::new(name, &NAMES, given)?;
         let penalty = read.choice("penalty", PenaltyKind::L2, &PENALTIES)?;
         if penalty != PenaltyKind::ElasticNet && read.is_given("l1_ratio") {
             return Err(read.error("l1_ratio", "none without penalty elasticnet", &"one"));
@@ -207,6 +216,7 @@ impl LogisticRegression {
             return Err(read.error("C", "none with penalty none", &"one"));
         }
         Ok(Self {
+            name,
             c: read.number("C", 1.0, 1e-6..=1e6)?,
             penalty,
             l1_ratio: read.number("l1_ratio", 0.5, 0.0..=1.0)?,
@@ -222,9 +232,7 @@ impl LogisticRegression {
         if !self.balanced {
             return table.weights.clone();
         }
-        let total: f64 = table.weights.iter().sum();
-        let fake: f64 = table.weights.iter().zip(&table.targets).map(|(w, y)| w * y).sum();
-        let class_weight = [total / (2.0 * (total - fake)), total / (2.0 * fake)];
+        let class_weight = table.balance();
         table
             .weights
             .iter()
@@ -236,7 +244,7 @@ impl LogisticRegression {
 
 impl Estimator for LogisticRegression {
     fn family(&self) -> &'static str {
-        NAME
+        self.name
     }
 
     fn parameters(&self) -> Parameters {
@@ -268,21 +276,29 @@ impl Estimator for LogisticRegression {
     }
 }
 
+/// Intercept and coefficients of a logistic regression with L2 penalty on rows that weigh the same:
+/// for small problems, such as a meta-learner's. `values` is row-major, `rows x width`.
+pub(crate) fn logistic_coefficients(
+    width: usize,
+    values: &[f64],
+    targets: &[f64],
+    c: f64,
+) -> (f64, Vec<f64>) {
+    let count = targets.len().max(1) as f64;
+    let weights = vec![1.0 / count; targets.len()];
+    let penalty = Penalty { l1: 0.0, l2: 1.0 / (c * count) };
+    let problem = Problem { width, values, targets, weights: &weights, penalty };
+    let solution = problem.solve(1e-9, 1_000);
+    (solution.intercept, solution.coefficients)
+}
+
 impl LogisticRegression {
     fn learn(
         &self,
         train: &TrainView<'_>,
         preprocessor: &Preprocessor,
     ) -> Result<FittedModel, LearnError> {
-        let table = TrainingTable::build(NAME, train, preprocessor)?;
-        if let Some(at) = table.values.iter().position(|value| !value.is_finite()) {
-            return Err(LearnError::Value {
-                model: NAME,
-                column: preprocessor.kept_columns()[at % table.width].clone(),
-                expected: "finite values (a preprocessor that imputes)",
-                found: table.values[at],
-            });
-        }
+        let table = TrainingTable::finite(self.name, train, preprocessor)?;
         let mut weights = self.loss_weights(&table);
         let total: f64 = weights.iter().sum();
         for weight in &mut weights {
@@ -309,7 +325,7 @@ impl LogisticRegression {
         let solution = problem.solve(self.tol, self.max_iter);
         if self.require_convergence && !solution.converged {
             return Err(LearnError::NotConverged {
-                model: NAME,
+                model: self.name,
                 iterations: solution.iterations,
                 expected: self.tol,
                 found: solution.gradient,
@@ -324,7 +340,7 @@ impl LogisticRegression {
                 solution.coefficients.iter().filter(|b| **b != 0.0).count() as f64,
             ),
         ]);
-        let (means, deviations) = moments(&table);
+        let (means, deviations) = table.moments();
         let body = ModelBody::Linear(LinearModel {
             intercept: solution.intercept,
             coefficients: solution.coefficients,
@@ -338,23 +354,4 @@ impl LogisticRegression {
         })?;
         Ok(FittedModel { body, notes })
     }
-}
-
-/// Mean and population standard deviation of each input by row weight, class weights left out:
-/// they describe the data, not the loss.
-fn moments(table: &TrainingTable) -> (Vec<f64>, Vec<f64>) {
-    let total: f64 = table.weights.iter().sum();
-    let mut means = vec![0.0; table.width];
-    for (row, weight) in table.rows().zip(&table.weights) {
-        for (mean, value) in means.iter_mut().zip(row) {
-            *mean += value * (weight / total);
-        }
-    }
-    let mut deviations = vec![0.0; table.width];
-    for (row, weight) in table.rows().zip(&table.weights) {
-        for ((deviation, value), mean) in deviations.iter_mut().zip(row).zip(&means) {
-            *deviation += (value - mean) * (value - mean) * (weight / total);
-        }
-    }
-    (means, deviations.into_iter().map(f64::sqrt).collect())
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LearnError, LinearModel, TreeModel};
+use crate::{EnsembleModel, KernelModel, LearnError, LinearModel, TreeModel};
 
 /// Largest number of bytes of a model that [`ModelBody::from_json`] looks at.
 const MAX_MODEL_BYTES: usize = 256 << 20;
@@ -12,8 +12,10 @@ pub const MODEL_BODY_VERSION: u32 = 1;
 
 /// A fitted model: numbers that are scored in safe Rust, without the library that fitted them.
 ///
-/// Scores are in log odds of fake ("margin"): 0 is undecided, positive is fake. Every body gives
-/// exact SHAP values in the same unit, so that `base + sum(values) == margin` up to rounding.
+/// Scores ("margins") are 0 where undecided and positive towards fake: log odds, but for support
+/// vector machines, whose decision values only a [`crate::Calibration`] makes log odds of. Every body
+/// gives Shapley values in the same unit, so that `base + sum(values) == margin` up to rounding:
+/// exact ones, or for Gaussian kernels sampled ones with their standard errors.
 ///
 /// Stored as JSON with a version, a hash and bounds: see [`ModelBody::from_json`]. Deserialising
 /// checks too, so that a body inside a larger file cannot pass unchecked.
@@ -27,15 +29,22 @@ pub enum ModelBody {
     Linear(LinearModel),
     /// A sum of trees.
     Trees(TreeModel),
+    /// A sum of Gaussians around support vectors.
+    Kernel(KernelModel),
+    /// A weighted sum of other models, each with its own preprocessing.
+    Ensemble(EnsembleModel),
 }
 
-/// How much each input moved one score, in log odds: exact SHAP values.
+/// How much each input moved one score, in the unit of the score: Shapley values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contributions {
     /// The score of the training data on average: what is said before any input is seen.
     pub base: f64,
     /// What each input adds, in the order of the inputs; positive moves towards fake.
     pub values: Vec<f64>,
+    /// Standard error of each value where they were sampled; nothing where they are exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_errors: Option<Vec<f64>>,
 }
 
 /// [`ModelBody`] as it is written: with a version, not yet checked when read.
@@ -55,6 +64,8 @@ struct StoredBody {
 enum StoredModel {
     Linear(LinearModel),
     Trees(TreeModel),
+    Kernel(KernelModel),
+    Ensemble(EnsembleModel),
 }
 
 impl From<ModelBody> for StoredBody {
@@ -63,6 +74,8 @@ impl From<ModelBody> for StoredBody {
         let model = match body {
             ModelBody::Linear(model) => StoredModel::Linear(model),
             ModelBody::Trees(model) => StoredModel::Trees(model),
+            ModelBody::Kernel(model) => StoredModel::Kernel(model),
+            ModelBody::Ensemble(model) => StoredModel::Ensemble(model),
         };
         Self { version: MODEL_BODY_VERSION, hash, model }
     }
@@ -81,6 +94,8 @@ impl TryFrom<StoredBody> for ModelBody {
         let body = match stored.model {
             StoredModel::Linear(model) => Self::Linear(model),
             StoredModel::Trees(model) => Self::Trees(model),
+            StoredModel::Kernel(model) => Self::Kernel(model),
+            StoredModel::Ensemble(model) => Self::Ensemble(model),
         };
         // The model inside has checked its bounds when it was read.
         let found = body.hash();
@@ -93,7 +108,7 @@ impl TryFrom<StoredBody> for ModelBody {
 }
 
 impl ModelBody {
-    /// Log odds of fake for one preprocessed row; NaN when the row has not [`ModelBody::width`]
+    /// The score of one preprocessed row; NaN when the row has not [`ModelBody::width`]
     /// values, so that a wrong row can never look like a score. [`ModelBody::score`] says so as an
     /// error.
     pub fn margin(&self, row: &[f64]) -> f64 {
@@ -103,6 +118,8 @@ impl ModelBody {
         match self {
             Self::Linear(model) => model.margin(row),
             Self::Trees(model) => model.margin(row),
+            Self::Kernel(model) => model.margin(row),
+            Self::Ensemble(model) => model.margin(row),
         }
     }
 
@@ -123,25 +140,31 @@ impl ModelBody {
         logistic(self.margin(row))
     }
 
-    /// Exact SHAP values of one preprocessed row in log odds; all NaN when the row has the wrong
-    /// width.
+    /// Shapley values of one preprocessed row in the unit of the score; all NaN when the row has the
+    /// wrong width.
     pub fn contributions(&self, row: &[f64]) -> Contributions {
         if row.len() != self.width() {
-            return Contributions { base: f64::NAN, values: vec![f64::NAN; self.width()] };
+            let values = vec![f64::NAN; self.width()];
+            return Contributions { base: f64::NAN, values, standard_errors: None };
         }
         match self {
             Self::Linear(model) => model.contributions(row),
             Self::Trees(model) => model.contributions(row),
+            Self::Kernel(model) => model.contributions(row),
+            Self::Ensemble(model) => model.contributions(row),
         }
     }
 
     /// How much the model relies on each input, in the order of the inputs, adding up to 1 (all 0
     /// for a model that uses none): |coefficient| x standard deviation for a linear model, gain
-    /// for trees.
+    /// for trees, mean |gradient| x standard deviation for kernels, and for ensembles what their
+    /// models say, by weight.
     pub fn importance(&self) -> Vec<f64> {
         let raw = match self {
             Self::Linear(model) => model.importance(),
             Self::Trees(model) => model.gains(),
+            Self::Kernel(model) => model.importance(),
+            Self::Ensemble(model) => model.importance(),
         };
         let total: f64 = raw.iter().sum();
         if total > 0.0 { raw.iter().map(|value| value / total).collect() } else { raw }
@@ -152,6 +175,8 @@ impl ModelBody {
         match self {
             Self::Linear(model) => model.width(),
             Self::Trees(model) => model.width(),
+            Self::Kernel(model) => model.width(),
+            Self::Ensemble(model) => model.width(),
         }
     }
 
@@ -163,6 +188,8 @@ impl ModelBody {
         match self {
             Self::Linear(model) => model.check(),
             Self::Trees(model) => model.check(),
+            Self::Kernel(model) => model.check(),
+            Self::Ensemble(model) => model.check(),
         }
     }
 
@@ -177,6 +204,14 @@ impl ModelBody {
             }
             Self::Trees(model) => {
                 hasher.update(b"trees");
+                model.feed(&mut hasher);
+            }
+            Self::Kernel(model) => {
+                hasher.update(b"kernel");
+                model.feed(&mut hasher);
+            }
+            Self::Ensemble(model) => {
+                hasher.update(b"ensemble");
                 model.feed(&mut hasher);
             }
         }

@@ -11,7 +11,7 @@ use std::fmt;
 use fvc_corpus::TrainView;
 use serde::{Deserialize, Serialize};
 
-use crate::LearnError;
+use crate::{LearnError, ModelKind};
 
 /// A column whose values differ by less than this share of their size is constant: what is left is
 /// rounding, which standardising would blow up to a feature.
@@ -71,6 +71,8 @@ impl Default for PreprocessorConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum DropReason {
+    /// It is of a stage whose features the model does not see.
+    OtherStage,
     /// No training row has a value.
     AllMissing,
     /// All values on the training side are the same.
@@ -95,6 +97,7 @@ pub enum DropReason {
 impl fmt::Display for DropReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::OtherStage => formatter.write_str("of a stage that the model does not see"),
             Self::AllMissing => formatter.write_str("no training row has a value"),
             Self::Constant { value } => {
                 write!(formatter, "constant on the training side ({value})")
@@ -243,6 +246,34 @@ impl Preprocessor {
     /// # Errors
     /// `train` has no row, no column varies in it, or the bounds of `config` are out of range.
     pub fn fit(train: &TrainView<'_>, config: PreprocessorConfig) -> Result<Self, LearnError> {
+        Self::fit_columns(train, config, |_| true)
+    }
+
+    /// As a model asks for: its configuration, and only columns of the stages that it sees.
+    ///
+    /// # Errors
+    /// As [`Preprocessor::fit`], or a stage that the model sees has no column.
+    pub fn fit_for(train: &TrainView<'_>, kind: ModelKind) -> Result<Self, LearnError> {
+        kind.check_stages(train.columns())?;
+        Self::fit_columns(train, kind.preprocessing(), |column| kind.sees(column))
+    }
+
+    /// Asked for the same on another training side.
+    #[cfg(feature = "xgboost")]
+    pub(crate) fn fit_again(&self, train: &TrainView<'_>) -> Result<Self, LearnError> {
+        let other_stage = |name: &str| {
+            self.dropped
+                .iter()
+                .any(|column| column.name == name && column.why == DropReason::OtherStage)
+        };
+        Self::fit_columns(train, self.config, |name| !other_stage(name))
+    }
+
+    fn fit_columns(
+        train: &TrainView<'_>,
+        config: PreprocessorConfig,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self, LearnError> {
         check_config(&config)?;
         let names = train.columns();
         let rows: Vec<(&[f64], f64)> = train.rows().map(|row| (row.values, row.weight)).collect();
@@ -254,6 +285,10 @@ impl Preprocessor {
         let mut dropped = Vec::new();
         let mut candidates: Vec<(KeptColumn, Vec<f64>)> = Vec::new();
         for (at, name) in names.iter().enumerate() {
+            if !wanted(name) {
+                dropped.push(DroppedColumn { name: name.clone(), why: DropReason::OtherStage });
+                continue;
+            }
             let mut present: Vec<(f64, f64)> = rows
                 .iter()
                 .map(|&(values, weight)| (values[at], weight))

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::boosting::{self, GradientBoosting};
-use crate::linear::{self, LogisticRegression};
+use crate::boosting::GradientBoosting;
+use crate::ensemble::Ensemble;
+use crate::linear::LogisticRegression;
+use crate::svm::SupportVectorMachine;
 use crate::{Collinearity, Estimator, LearnError, ParameterValue, Parameters, PreprocessorConfig};
 
-/// A model family that can be asked for by name.
+/// A model that can be asked for by name: a family, and where the name ends in stages, which stages'
+/// features it sees.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -16,8 +19,31 @@ use crate::{Collinearity, Estimator, LearnError, ParameterValue, Parameters, Pre
 pub enum ModelKind {
     /// Penalised logistic regression.
     LogisticRegression,
+    /// The same on stage 2's features only.
+    LogisticRegressionStage2,
+    /// The same on stage 2's and stage 4's features.
+    LogisticRegressionStage2Stage4,
+    /// The same with the grid and the column filter of the earlier system's stand-alone script.
+    SklearnLogreg,
+    /// Support vector machines, linear and with Gaussian kernel.
+    Svm,
+    /// The same on stage 2's features only.
+    SvmStage2,
+    /// The same on stage 2's and stage 4's features.
+    SvmStage2Stage4,
     /// Gradient-boosted trees.
     Xgboost,
+    /// A meta-learner or a weighted average over others of these.
+    Ensemble,
+}
+
+/// What fits a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Logistic,
+    SupportVectors,
+    Trees,
+    Stack,
 }
 
 /// How much of a family's parameters a selection tries.
@@ -27,9 +53,9 @@ pub enum ModelKind {
 #[serde(rename_all = "snake_case")]
 pub enum Grid {
     /// The grid of the earlier system's scripts, each distinct combination once: 20 for logistic
-    /// regression, 64 for boosted trees.
+    /// regression, 6 for support vector machines, 64 for boosted trees; 5 for ensembles.
     Reference,
-    /// A few points that span it: 8 and 4.
+    /// A few points that span it: 8, 4, 4 and 2.
     #[default]
     Small,
     /// The defaults only: 1.
@@ -39,29 +65,100 @@ pub enum Grid {
 /// One line of the registry.
 struct Entry {
     kind: ModelKind,
+    family: Family,
     name: &'static str,
     aliases: &'static [&'static str],
+    /// The stages whose features it sees; none: all that there are.
+    stages: &'static [&'static str],
     about: &'static str,
 }
 
-const REGISTRY: [Entry; 2] = [
+const REGISTRY: [Entry; 9] = [
     Entry {
         kind: ModelKind::LogisticRegression,
-        name: linear::NAME,
+        family: Family::Logistic,
+        name: "logistic_regression",
         aliases: &["lr", "logreg", "logistic", "linear"],
+        stages: &[],
         about: "Logistic regression on features: L1, L2, elastic net; explains itself by its weights",
     },
     Entry {
+        kind: ModelKind::LogisticRegressionStage2,
+        family: Family::Logistic,
+        name: "logistic_regression_stage2",
+        aliases: &["lr_stage2", "logreg_stage2"],
+        stages: &["stage2"],
+        about: "logistic_regression on the features of stage 2 only",
+    },
+    Entry {
+        kind: ModelKind::LogisticRegressionStage2Stage4,
+        family: Family::Logistic,
+        name: "logistic_regression_stage2_stage4",
+        aliases: &["lr_stage2_stage4", "logreg_stage2_stage4"],
+        stages: &["stage2", "stage4"],
+        about: "logistic_regression on the features of stages 2 and 4",
+    },
+    Entry {
+        kind: ModelKind::SklearnLogreg,
+        family: Family::Logistic,
+        name: "sklearn_logreg",
+        aliases: &["sklearn_lr", "train_sklearn_logreg"],
+        stages: &["stage2", "stage4"],
+        about: "Logistic regression as the earlier system's script had it: stages 2 and 4, columns dropped by correlation alone",
+    },
+    Entry {
+        kind: ModelKind::Svm,
+        family: Family::SupportVectors,
+        name: "svm",
+        aliases: &["svc", "support_vector_machine"],
+        stages: &[],
+        about: "Support vector machines on features: linear (LIBLINEAR) or Gaussian kernel (LIBSVM); probabilities by group",
+    },
+    Entry {
+        kind: ModelKind::SvmStage2,
+        family: Family::SupportVectors,
+        name: "svm_stage2",
+        aliases: &["svc_stage2"],
+        stages: &["stage2"],
+        about: "svm on the features of stage 2 only",
+    },
+    Entry {
+        kind: ModelKind::SvmStage2Stage4,
+        family: Family::SupportVectors,
+        name: "svm_stage2_stage4",
+        aliases: &["svc_stage2_stage4"],
+        stages: &["stage2", "stage4"],
+        about: "svm on the features of stages 2 and 4",
+    },
+    Entry {
         kind: ModelKind::Xgboost,
-        name: boosting::NAME,
+        family: Family::Trees,
+        name: crate::boosting::NAME,
         aliases: &["xgb", "gbt", "gradient_boosting"],
+        stages: &[],
         about: "Boosted decision trees on features (XGBoost): early stopping by group, importance, exact SHAP values",
+    },
+    Entry {
+        kind: ModelKind::Ensemble,
+        family: Family::Stack,
+        name: crate::ensemble::NAME,
+        aliases: &["stacking", "stacked"],
+        stages: &[],
+        about: "Meta-learner or weighted average over other models, learnt on groups that these have not seen",
     },
 ];
 
 impl ModelKind {
     /// Every model.
-    pub const ALL: [Self; 2] = [Self::LogisticRegression, Self::Xgboost];
+    pub const ALL: [Self; REGISTRY.len()] = {
+        let mut all = [Self::LogisticRegression; REGISTRY.len()];
+        let mut at = 0;
+        while at < REGISTRY.len() {
+            all[at] = REGISTRY[at].kind;
+            at += 1;
+        }
+        all
+    };
 
     fn entry(self) -> &'static Entry {
         // One line each, in the order of the enum: the tests hold the two together.
@@ -83,11 +180,80 @@ impl ModelKind {
         self.entry().about
     }
 
+    /// The stages whose features it sees, by the name that begins their columns (`stage2`, `stage4`);
+    /// empty: all features that there are.
+    pub fn stages(self) -> &'static [&'static str] {
+        self.entry().stages
+    }
+
+    /// Whether it sees a column, by the stage that the column's name begins with.
+    pub fn sees(self, column: &str) -> bool {
+        let stages = self.stages();
+        stages.is_empty() || stages.iter().any(|stage| of_stage(column, stage))
+    }
+
+    /// Those of `columns` that it sees, in their order.
+    ///
+    /// # Errors
+    /// A stage that it needs has no column.
+    pub fn columns(self, columns: &[String]) -> Result<Vec<String>, LearnError> {
+        self.check_stages(columns)?;
+        Ok(columns.iter().filter(|column| self.sees(column)).cloned().collect())
+    }
+
+    /// # Errors
+    /// A stage that it needs has no column.
+    pub(crate) fn check_stages(self, columns: &[String]) -> Result<(), LearnError> {
+        for &stage in self.stages() {
+            if !columns.iter().any(|column| of_stage(column, stage)) {
+                return Err(LearnError::NoFeatures { model: self.name(), stage });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its scores are log odds before they are calibrated. Those of support vector machines
+    /// are not.
+    pub(crate) fn scores_in_log_odds(self) -> bool {
+        self.entry().family != Family::SupportVectors
+    }
+
+    /// The models that are fitted for it: itself, or an ensemble's base models under these parameters.
+    ///
+    /// # Errors
+    /// An ensemble's parameters are not in order.
+    pub fn members(self, parameters: &Parameters) -> Result<Vec<Self>, LearnError> {
+        Ok(match self {
+            Self::Ensemble => Ensemble::checked(parameters, 0)?.bases().to_vec(),
+            other => vec![other],
+        })
+    }
+
     /// Parameter sets to choose from; what a set does not name keeps its default.
     pub fn grid(self, grid: Grid) -> Vec<Parameters> {
-        match (self, grid) {
+        match (self.entry().family, grid) {
             (_, Grid::None) => vec![Parameters::new()],
-            (Self::LogisticRegression, _) => {
+            (Family::Stack, _) => {
+                let strengths: &[f64] =
+                    if grid == Grid::Small { &[1.0] } else { &[0.01, 0.1, 1.0, 10.0] };
+                let learner =
+                    |c: &f64| set([("C", (*c).into()), ("method", "meta_learner".into())]);
+                let mut points: Vec<Parameters> = strengths.iter().map(learner).collect();
+                points.push(set([("method", "weighted_average".into())]));
+                points
+            }
+            (Family::SupportVectors, _) => {
+                let strengths: &[f64] =
+                    if grid == Grid::Small { &[0.1, 10.0] } else { &[0.1, 1.0, 10.0] };
+                let mut points = Vec::new();
+                for kernel in ["linear", "rbf"] {
+                    for c in strengths {
+                        points.push(set([("C", (*c).into()), ("kernel", kernel.into())]));
+                    }
+                }
+                points
+            }
+            (Family::Logistic, _) => {
                 let mut points = Vec::new();
                 for c in [0.01, 0.1, 1.0, 10.0] {
                     let plain: &[&str] = if grid == Grid::Small { &["l2"] } else { &["l1", "l2"] };
@@ -106,7 +272,7 @@ impl ModelKind {
                 }
                 points
             }
-            (Self::Xgboost, Grid::Small) => {
+            (Family::Trees, Grid::Small) => {
                 let mut points = Vec::new();
                 for depth in [3.0, 5.0] {
                     for rate in [0.03, 0.1] {
@@ -118,7 +284,7 @@ impl ModelKind {
                 }
                 points
             }
-            (Self::Xgboost, Grid::Reference) => {
+            (Family::Trees, Grid::Reference) => {
                 let mut points = Vec::new();
                 for depth in [3.0, 5.0] {
                     for rate in [0.01, 0.1] {
@@ -194,7 +360,8 @@ impl ModelKind {
     /// Checks parameters; only checked ones can fit.
     ///
     /// `seed` drives all that is random in the fit: rows and columns that trees sample, the groups
-    /// that early stopping holds out. Logistic regression has nothing random.
+    /// that early stopping and ensembles hold out. Logistic regression and support vector machines have nothing
+    /// random.
     ///
     /// # Errors
     /// An unknown name, or a value that is out of range or would have no effect.
@@ -203,9 +370,14 @@ impl ModelKind {
         parameters: &Parameters,
         seed: u64,
     ) -> Result<Box<dyn Estimator>, LearnError> {
-        Ok(match self {
-            Self::LogisticRegression => Box::new(LogisticRegression::checked(parameters)?),
-            Self::Xgboost => Box::new(GradientBoosting::checked(parameters, seed)?),
+        let entry = self.entry();
+        Ok(match entry.family {
+            Family::Logistic => Box::new(LogisticRegression::checked(entry.name, parameters)?),
+            Family::SupportVectors => {
+                Box::new(SupportVectorMachine::checked(entry.name, parameters)?)
+            }
+            Family::Trees => Box::new(GradientBoosting::checked(parameters, seed)?),
+            Family::Stack => Box::new(Ensemble::checked(parameters, seed)?),
         })
     }
 
@@ -213,22 +385,31 @@ impl ModelKind {
     /// missing values: which codec lacks a value is the platform in disguise, and a tree that
     /// learns where missing values go learns that. (Two splits can still single out the median of
     /// a column with many holes; the missing-pattern baseline shows what there is to gain.) Linear
-    /// models get one scale and no collinear columns; trees need no scale and only lose columns
-    /// that say the same twice, whose importance would be shared out by chance.
+    /// models get one scale and no collinear columns, and so do support vector machines;
+    /// `sklearn_logreg` gets one scale and loses one of each pair of columns that correlate, as in
+    /// the earlier system (where 26 of 38 were left), but inside the training groups; trees need no
+    /// scale and only lose columns that say the same twice, whose importance would be shared out by
+    /// chance; an ensemble takes rows as they are, for each of its models has its own.
     pub fn preprocessing(self) -> PreprocessorConfig {
-        match self {
-            Self::LogisticRegression => PreprocessorConfig {
-                impute: true,
-                scale: true,
-                collinearity: Collinearity::default(),
-            },
-            Self::Xgboost => PreprocessorConfig {
-                impute: true,
-                scale: false,
-                collinearity: Collinearity { vif: None, ..Collinearity::default() },
-            },
+        let by_correlation = Collinearity { vif: None, ..Collinearity::default() };
+        match (self, self.entry().family) {
+            (Self::SklearnLogreg, _) => {
+                PreprocessorConfig { collinearity: by_correlation, ..PreprocessorConfig::default() }
+            }
+            (_, Family::Logistic | Family::SupportVectors) => PreprocessorConfig::default(),
+            (_, Family::Stack) => {
+                PreprocessorConfig { impute: false, scale: false, collinearity: Collinearity::OFF }
+            }
+            (_, Family::Trees) => {
+                PreprocessorConfig { impute: true, scale: false, collinearity: by_correlation }
+            }
         }
     }
+}
+
+/// Whether a column's name begins with a stage's.
+fn of_stage(column: &str, stage: &str) -> bool {
+    column.strip_prefix(stage).is_some_and(|rest| rest.starts_with('_'))
 }
 
 fn set<const N: usize>(values: [(&str, ParameterValue); N]) -> Parameters {
@@ -261,9 +442,9 @@ impl ModelKind {
     /// What turns off the parts of a fit that split its training side once more, for sides whose
     /// groups do not carry that: early stopping of boosted trees.
     pub fn without_inner_split(self) -> Parameters {
-        match self {
-            Self::Xgboost => Parameters::from([("early_stopping_rounds".to_owned(), 0.0.into())]),
-            Self::LogisticRegression => Parameters::new(),
+        match self.entry().family {
+            Family::Trees => Parameters::from([("early_stopping_rounds".to_owned(), 0.0.into())]),
+            Family::Logistic | Family::SupportVectors | Family::Stack => Parameters::new(),
         }
     }
 }

@@ -44,6 +44,77 @@ impl TrainingTable {
         Ok(Self { width, values, targets, weights })
     }
 
+    /// [`TrainingTable::build`] for a family that takes finite values only.
+    ///
+    /// # Errors
+    /// A value that is missing or infinite, too.
+    pub(crate) fn finite(
+        model: &'static str,
+        train: &TrainView<'_>,
+        preprocessor: &Preprocessor,
+    ) -> Result<Self, LearnError> {
+        let table = Self::build(model, train, preprocessor)?;
+        match table.values.iter().position(|value| !value.is_finite()) {
+            None => Ok(table),
+            Some(at) => Err(LearnError::Value {
+                model,
+                column: preprocessor.kept_columns()[at % table.width].clone(),
+                expected: "finite values (a preprocessor that imputes)",
+                found: table.values[at],
+            }),
+        }
+    }
+
+    /// Weights of the classes, real first, under which both weigh the same in all and the table
+    /// what it weighs without: `W / (2 W_c)`.
+    pub(crate) fn balance(&self) -> [f64; 2] {
+        let total: f64 = self.weights.iter().sum();
+        let fake: f64 = self.weights.iter().zip(&self.targets).map(|(w, y)| w * y).sum();
+        [total / (2.0 * (total - fake)), total / (2.0 * fake)]
+    }
+
+    /// Mean and population standard deviation of each input by row weight, class weights left out:
+    /// they describe the data, not the loss.
+    pub(crate) fn moments(&self) -> (Vec<f64>, Vec<f64>) {
+        let total: f64 = self.weights.iter().sum();
+        let mut means = vec![0.0; self.width];
+        for (row, weight) in self.rows().zip(&self.weights) {
+            for (mean, value) in means.iter_mut().zip(row) {
+                *mean += value * (weight / total);
+            }
+        }
+        let mut deviations = vec![0.0; self.width];
+        for (row, weight) in self.rows().zip(&self.weights) {
+            for ((deviation, value), mean) in deviations.iter_mut().zip(row).zip(&means) {
+                *deviation += (value - mean) * (value - mean) * (weight / total);
+            }
+        }
+        (means, deviations.into_iter().map(f64::sqrt).collect())
+    }
+
+    /// At most `count` rows by position, spread evenly over the weight of all.
+    #[cfg(feature = "svm")]
+    pub(crate) fn spread(&self, count: usize) -> Vec<usize> {
+        let total: f64 = self.weights.iter().sum();
+        let (mut wanted, mut passed) = (0.5, 0.0);
+        let mut rows = Vec::new();
+        for (at, weight) in self.weights.iter().enumerate() {
+            passed += weight;
+            if passed * count as f64 >= wanted * total {
+                rows.push(at);
+                while passed * count as f64 >= wanted * total {
+                    wanted += 1.0;
+                }
+            }
+        }
+        rows
+    }
+
+    #[cfg(feature = "svm")]
+    pub(crate) fn row(&self, at: usize) -> &[f64] {
+        &self.values[at * self.width..(at + 1) * self.width]
+    }
+
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[f64]> {
         self.values.chunks_exact(self.width)
     }

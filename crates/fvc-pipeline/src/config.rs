@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fvc_augment::Kind;
 use fvc_clips::SizeSpec;
 use fvc_corpus::{LabelPolicy, MAX_FOLDS, SplitConfig};
-use fvc_learn::{Grid, ModelKind, Parameters, TrainSettings};
+use fvc_learn::{Grid, ModelKind, ParameterValue, Parameters, TrainSettings};
 use fvc_media::{Limits, PartialPolicy, Sampling};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -148,7 +148,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            models: ModelKind::ALL.to_vec(),
+            models: vec![ModelKind::LogisticRegression, ModelKind::Xgboost],
             experiment: "default".to_owned(),
             grid: Grid::Small,
             inner_folds: 3,
@@ -180,6 +180,47 @@ fn by_model<'de, D: Deserializer<'de>>(
 }
 
 impl TrainConfig {
+    /// Has an ensemble fitted beside the models: over them, where there are two at least and its
+    /// parameter `bases` is not fixed.
+    pub fn add_ensemble(&mut self) {
+        let bases: Vec<&str> = self
+            .models
+            .iter()
+            .filter(|kind| **kind != ModelKind::Ensemble)
+            .map(|kind| kind.name())
+            .collect();
+        if bases.len() > 1 {
+            let bases = ParameterValue::Text(bases.join(","));
+            self.parameters
+                .entry(ModelKind::Ensemble)
+                .or_default()
+                .entry("bases".to_owned())
+                .or_insert(bases);
+        }
+        if !self.models.contains(&ModelKind::Ensemble) {
+            self.models.push(ModelKind::Ensemble);
+        }
+    }
+
+    /// The parameters fixed for one model. A base model of an ensemble has those of the model itself,
+    /// unless the ensemble fixes some for it: then these alone, for both might contradict.
+    fn fixed(&self, kind: ModelKind) -> Parameters {
+        let mut fixed = self.parameters.get(&kind).cloned().unwrap_or_default();
+        // Parameters that are not in order are told where they are used.
+        for base in kind.members(&fixed).unwrap_or_default() {
+            let of_base = |name: &str| {
+                name.split_once('.').is_some_and(|(model, _)| model.parse().ok() == Some(base))
+            };
+            if base == kind || fixed.keys().any(|name| of_base(name)) {
+                continue;
+            }
+            for (name, value) in self.parameters.get(&base).into_iter().flatten() {
+                fixed.insert(format!("{base}.{name}"), value.clone());
+            }
+        }
+        fixed
+    }
+
     /// The settings for one model.
     pub fn settings(&self, kind: ModelKind) -> TrainSettings {
         TrainSettings {
@@ -188,7 +229,7 @@ impl TrainConfig {
             seed: self.seed,
             max_error: self.max_error,
             bootstrap_draws: self.bootstrap_draws,
-            parameters: self.parameters.get(&kind).cloned().unwrap_or_default(),
+            parameters: self.fixed(kind),
         }
     }
 }
@@ -247,6 +288,11 @@ impl Config {
         }
         if self.train.models.is_empty() {
             return Err(wrong("train.models", "at least one model", "none".to_owned()));
+        }
+        for (at, kind) in self.train.models.iter().enumerate() {
+            if self.train.models[..at].contains(kind) {
+                return Err(wrong("train.models", "every model once", format!("{kind} twice")));
+            }
         }
         let experiment = &self.train.experiment;
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);

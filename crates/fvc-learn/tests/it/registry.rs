@@ -23,7 +23,7 @@ fn names_and_aliases_are_understood_and_belong_to_one_model() {
         Err(LearnError::UnknownModel { expected, found }) => {
             assert_eq!(
                 (expected.as_str(), found.as_str()),
-                ("logistic_regression, xgboost", "svn")
+                (ModelKind::ALL.map(ModelKind::name).join(", ").as_str(), "svn")
             );
         }
         other => panic!("{other:?}"),
@@ -32,9 +32,13 @@ fn names_and_aliases_are_understood_and_belong_to_one_model() {
 
 #[test]
 fn grids_have_the_documented_sizes_and_only_distinct_points() {
-    for (kind, reference, small) in
-        [(ModelKind::LogisticRegression, 20, 8), (ModelKind::Xgboost, 64, 4)]
-    {
+    for kind in ModelKind::ALL {
+        let (reference, small) = match kind {
+            ModelKind::Xgboost => (64, 4),
+            ModelKind::Ensemble => (5, 2),
+            ModelKind::Svm | ModelKind::SvmStage2 | ModelKind::SvmStage2Stage4 => (6, 4),
+            _ => (20, 8),
+        };
         for (grid, size) in [(Grid::Reference, reference), (Grid::Small, small), (Grid::None, 1)] {
             let points = kind.grid(grid);
             assert_eq!(points.len(), size);
@@ -115,4 +119,48 @@ fn what_is_fixed_by_hand_is_kept_and_what_contradicts_it_is_not_searched() {
     }
     let unknown = linear.points(Grid::Small, &set(&[("depth", 1.0.into())]));
     assert!(matches!(unknown, Err(LearnError::UnknownParameter { .. })), "{unknown:?}");
+}
+
+#[test]
+fn a_name_says_which_stages_are_seen() {
+    let columns: Vec<String> =
+        ["stage2_a", "stage4_a", "stage20_a", "a_stage2_"].map(str::to_owned).to_vec();
+    for (kind, seen) in [
+        (ModelKind::Svm, &columns[..]),
+        (ModelKind::Ensemble, &columns[..]),
+        (ModelKind::SvmStage2, &columns[..1]),
+        (ModelKind::LogisticRegressionStage2, &columns[..1]),
+        (ModelKind::SvmStage2Stage4, &columns[..2]),
+        (ModelKind::SklearnLogreg, &columns[..2]),
+    ] {
+        assert_eq!(kind.columns(&columns).unwrap(), seen, "{kind}");
+    }
+    match ModelKind::SvmStage2Stage4.columns(&columns[..1]) {
+        Err(LearnError::NoFeatures { model, stage }) => {
+            assert_eq!((model, stage), ("svm_stage2_stage4", "stage4"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The earlier system announced its collinearity filter for logistic regression and ran it over all
+/// rows, the test rows included, or not at all. Here each name has its own, fitted inside.
+#[test]
+fn sklearn_logreg_drops_columns_by_correlation_alone() {
+    let mut rows = crate::simulated::Simulated::new(40, 1.0, 8);
+    // The last is the sum of two others: no pair is alike, and together they say one thing twice.
+    for row in &mut rows.rows {
+        row.values[2] = row.values[4];
+        row.values[3] = row.values[0] + row.values[2];
+    }
+    let (examples, split) = (rows.examples(), rows.split(0.0));
+    let inputs = examples.with_columns(&crate::simulated::roles().model).unwrap();
+    let (train, _) = split.fold(0, &inputs).unwrap();
+    let kept = |kind: ModelKind| {
+        let fitted = fvc_learn::Preprocessor::fit_for(&train, kind).unwrap();
+        fitted.kept_columns().to_vec()
+    };
+    assert_eq!(kept(ModelKind::LogisticRegression).len(), 3);
+    assert_eq!(kept(ModelKind::SklearnLogreg).len(), 4);
+    assert_eq!(kept(ModelKind::LogisticRegressionStage2), ["stage2_a", "stage2_b"]);
 }

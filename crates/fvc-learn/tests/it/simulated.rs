@@ -71,7 +71,8 @@ pub(crate) fn predictions(groups: usize, seed: u64) -> Predictions {
 }
 
 /// Columns of [`Simulated`]: those of the model, then those of the baselines.
-pub(crate) const COLUMNS: [&str; 7] = ["a", "b", "c", "d", "container", "duration", "size"];
+pub(crate) const COLUMNS: [&str; 7] =
+    ["stage2_a", "stage2_b", "stage4_c", "stage4_d", "container", "duration", "size"];
 
 /// A corpus before it is joined, so that a test may change it.
 #[derive(Clone)]

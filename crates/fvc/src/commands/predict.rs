@@ -164,18 +164,28 @@ fn details(scored: &ScoredFile) -> String {
     ];
     // What would be shown as 0.000.
     let moves = |moved: f64| moved.abs() >= 0.0005;
-    let moved = assessment.contributions.iter().any(|reason| moves(reason.1));
+    let moved = assessment.contributions.iter().any(|reason| moves(reason.log_odds));
     lines.push(if moved {
-        "  What moved it most (log odds, + towards fake):".to_owned()
+        let sampled = assessment.contributions.iter().any(|reason| reason.standard_error.is_some());
+        let error = if sampled { ", ± standard error of sampling" } else { "" };
+        format!("  What moved it most (log odds, + towards fake{error}):")
     } else {
         "  No feature moved it: on sources it had not seen the model could not tell, so that its \
          calibration gives all the same probability."
             .to_owned()
     });
-    for reason in assessment.contributions.iter().filter(|reason| moves(reason.1)).take(REASONS) {
-        let value =
-            if reason.2.is_nan() { "missing".to_owned() } else { format!("{:.4}", reason.2) };
-        lines.push(format!("    {:+.3}  {} = {value}", reason.1, reason.0));
+    for reason in
+        assessment.contributions.iter().filter(|reason| moves(reason.log_odds)).take(REASONS)
+    {
+        let value = if reason.value.is_nan() {
+            "missing".to_owned()
+        } else {
+            format!("{:.4}", reason.value)
+        };
+        // Sampled, and so not exact.
+        let error =
+            reason.standard_error.map_or_else(String::new, |error| format!(" ± {error:.3}"));
+        lines.push(format!("    {:+.3}{error}  {} = {value}", reason.log_odds, reason.column));
     }
     if assessment.unusual.is_empty() {
         lines.push("  Nothing in the file is outside what the training videos show.".to_owned());

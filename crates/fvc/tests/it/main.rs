@@ -9,5 +9,6 @@ mod fake_video_corpus;
 mod footage;
 mod main_job;
 mod memory;
+mod model_types;
 mod refusals;
 mod resume;
