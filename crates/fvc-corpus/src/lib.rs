@@ -46,7 +46,7 @@ pub use examples::{Examples, ExamplesError, FeatureMatrix, FeatureRow};
 pub use failure::{Failure, FailureTable};
 pub use fake_video_corpus::{FakeVideoCorpus, FvcTable, FvcTables, read_fake_video_corpus};
 pub use fitted::{FitScope, Fitted, StoredError};
-pub use fvc_clips::write_atomically;
+pub use fvc_clips::{copy_atomically, write_atomically};
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};
 pub use index::{Index, Source, SplitTable, read_split_table};
 pub use label::{Label, LabelError};

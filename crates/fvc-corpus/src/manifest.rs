@@ -79,6 +79,11 @@ impl Manifest {
         self.label_policy = policy;
     }
 
+    /// When the command began, in seconds since 1970.
+    pub fn started(&self) -> u64 {
+        self.started_unix_seconds
+    }
+
     /// How many inputs gave their result.
     pub fn completed_count(&self) -> u64 {
         self.completed

@@ -43,6 +43,28 @@ pub enum PipelineError {
         /// What to run first.
         instead: String,
     },
+    /// Shares that do not make a whole.
+    #[error("{}: expected {expected}, found {found}; {instead}", path.display())]
+    Shards {
+        /// The folder of the records.
+        path: PathBuf,
+        /// What makes a whole.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        instead: String,
+    },
+    /// Two workspaces, or two shares, that say different things of the same.
+    #[error("Conflict in {what}: expected {expected}, found {found}")]
+    Conflict {
+        /// Of what.
+        what: String,
+        /// What one says.
+        expected: String,
+        /// What the other says.
+        found: String,
+    },
     /// Nothing could be used of what was given.
     #[error("None of the {inputs} inputs could be used; first failure: {first}")]
     NothingUsable {

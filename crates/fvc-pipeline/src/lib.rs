@@ -25,7 +25,7 @@
 //! };
 //! fvc_pipeline::index(&environment, &[PathBuf::from("corpus.csv")])?;
 //! let stages: StageSelection = "1-4".parse()?;
-//! let outcome = fvc_pipeline::run_stages(&environment, &stages)?;
+//! let outcome = fvc_pipeline::run_stages(&environment, &stages, None)?;
 //! assert_eq!(outcome.failures.len(), 0);
 //! let trained = fvc_pipeline::train(&environment, &TrainOptions::default())?;
 //! println!("{}", trained.chosen_file.display());
@@ -37,14 +37,20 @@ mod error;
 mod facts_columns;
 mod feature_tables;
 mod forging;
+mod gathering;
 mod indexing;
 mod inputs;
+mod join_units;
 mod lock;
+mod merge;
 mod pass;
 pub mod plan;
 mod prediction;
 mod progress;
 pub mod runs;
+mod sealed_record;
+mod shard;
+mod stage_record;
 mod stages;
 mod training;
 mod unit;
@@ -54,12 +60,17 @@ pub use config::{AugmentConfig, Config, ReadingConfig, ScaleConfig, SplitSection
 pub use error::PipelineError;
 pub use feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX};
 pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
-pub use indexing::{IndexOutcome, index, index_fake_video_corpus};
+pub use indexing::{
+    IndexOutcome, IndexShareOutcome, index, index_fake_video_corpus, index_fake_video_corpus_share,
+    index_share,
+};
+pub use merge::{MergeOutcome, merge};
 pub use plan::{Stage, StageSelection};
 pub use prediction::{
     FilePrediction, KnownAs, LoadedModel, PredictOptions, Predictions, ScoredFile, predict,
 };
 pub use progress::{Progress, Silent};
+pub use shard::{Shard, ShardError};
 pub use stages::{Environment, StagesOutcome, run_stages};
 pub use training::{
     Machine, ModelRecipe, RunRecord, SealedResult, SourceCounts, TrainOptions, TrainOutcome,

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fvc_augment::{ForgeryKind, Kind};
 use fvc_corpus::LabelRule;
 use fvc_learn::{Grid, ModelKind};
-use fvc_pipeline::StageSelection;
+use fvc_pipeline::{Shard, StageSelection};
 
 /// Tells authentic video from manipulated or synthetic video, and how far to trust the answer.
 ///
@@ -86,6 +86,8 @@ pub(crate) enum Command {
         fvc_labels: Vec<LabelRule>,
         #[command(flatten)]
         parallel: ParallelArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Run stages over the index: one decode a source for all that is owed, then training.
     Run {
@@ -100,6 +102,8 @@ pub(crate) enum Command {
         materialise: MaterialiseArguments,
         #[command(flatten)]
         training: TrainingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 1: variants of every source, one recorded draw a clip.
     Augment {
@@ -109,6 +113,8 @@ pub(crate) enum Command {
         making: MakingArguments,
         #[command(flatten)]
         materialise: MaterialiseArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 2: features at native resolution.
     Features {
@@ -116,6 +122,8 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 3: scaled frames into the clip store.
     Scale {
@@ -123,6 +131,8 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 4: features of scaled frames.
     ScaledFeatures {
@@ -130,6 +140,8 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 5: fit, calibrate and evaluate models; write a run folder.
     Train {
@@ -137,6 +149,9 @@ pub(crate) enum Command {
         making: MakingArguments,
         #[command(flatten)]
         training: TrainingArguments,
+        /// Refused with the reason: training has no shares.
+        #[arg(long, value_name = "I/N", hide = true)]
+        shard: Option<Shard>,
     },
     /// Give a verdict on videos.
     Predict {
@@ -148,6 +163,16 @@ pub(crate) enum Command {
         model: Option<PathBuf>,
         #[command(flatten)]
         reading: ReadingArguments,
+    },
+    /// Join what shares made with --shard: the index, tables and records of the whole.
+    Merge {
+        /// Workspaces to take over from; none: the shares of this workspace.
+        ///
+        /// Taken over are sources with all that was computed of them, what the media cache knows,
+        /// openings of sealed tests and failures; not splits and runs, which are of a part. They are
+        /// left as they are. Two that say different things of one source are refused.
+        #[arg(value_name = "WORKSPACE")]
+        from: Vec<PathBuf>,
     },
     /// Make manipulated twins of authentic clips, with the same final encode on both sides.
     Forge(ForgeArguments),
@@ -197,6 +222,15 @@ pub(crate) enum Partial {
     Refuse,
     /// Its whole windows are used.
     Use,
+}
+
+/// Which share of the work is done.
+#[derive(Debug, Args)]
+pub(crate) struct ShardArguments {
+    /// Do only share I of N, beside other processes or machines; `fvc merge` joins them. What is
+    /// whose follows from content ids (for index, from paths) and N alone.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// What is made of each source.

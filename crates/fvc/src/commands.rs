@@ -3,6 +3,7 @@
 mod cache;
 mod forge;
 mod index;
+mod merge;
 mod models;
 mod predict;
 mod stages;
@@ -15,7 +16,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::CommandFactory;
 use fvc_media::PartialPolicy;
-use fvc_pipeline::{Config, PipelineError, Progress, Silent, Stage, StageSelection, TrainOptions};
+use fvc_pipeline::{
+    Config, PipelineError, Progress, Shard, Silent, Stage, StageSelection, TrainOptions,
+};
 
 use crate::arguments::{
     Arguments, Command, DamagedArguments, MakingArguments, MaterialiseArguments, ParallelArguments,
@@ -73,13 +76,13 @@ fn complain(error: &CommandError) {
 fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, CommandError> {
     let shared = context.shared;
     match &arguments.command {
-        Command::Index { inputs, fvc, fvc_labels, parallel } => {
+        Command::Index { inputs, fvc, fvc_labels, parallel, shard } => {
             let given = Given { parallel: Some(parallel), ..Given::default() };
             let mut config = configuration(shared, &given)?;
             config.fvc = fvc_labels.iter().fold(config.fvc, |policy, rule| policy.with(*rule));
-            index::run(context, &config, inputs, fvc.as_deref())
+            index::run(context, &config, inputs, fvc.as_deref(), shard.shard)
         }
-        Command::Run { stages, reading, making, materialise, training } => {
+        Command::Run { stages, reading, making, materialise, training, shard } => {
             let given = Given {
                 materialise: Some(materialise),
                 training: Some(training),
@@ -94,27 +97,28 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
                 .into());
             }
             let options = TrainOptions { replan_split: training.replan_split };
-            stages::run(context, &config, stages, &options)
+            stages::run(context, &config, stages, &options, shard.shard)
         }
-        Command::Augment { reading, making, materialise } => {
+        Command::Augment { reading, making, materialise, shard } => {
             let given = Given { materialise: Some(materialise), ..Given::of(reading, making) };
-            one_stage(context, Stage::Augment, &given)
+            one_stage(context, Stage::Augment, &given, shard.shard)
         }
-        Command::Features { reading, making } => {
-            one_stage(context, Stage::Features, &Given::of(reading, making))
+        Command::Features { reading, making, shard } => {
+            one_stage(context, Stage::Features, &Given::of(reading, making), shard.shard)
         }
-        Command::Scale { reading, making } => {
-            one_stage(context, Stage::Scale, &Given::of(reading, making))
+        Command::Scale { reading, making, shard } => {
+            one_stage(context, Stage::Scale, &Given::of(reading, making), shard.shard)
         }
-        Command::ScaledFeatures { reading, making } => {
-            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making))
+        Command::ScaledFeatures { reading, making, shard } => {
+            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making), shard.shard)
         }
-        Command::Train { making, training } => {
+        Command::Train { making, training, shard } => {
             let given =
                 Given { making: Some(making), training: Some(training), ..Given::default() };
             let config = configuration(shared, &given)?;
             let options = TrainOptions { replan_split: training.replan_split };
-            stages::run(context, &config, &StageSelection::of(&[Stage::Train]), &options)
+            let stages = StageSelection::of(&[Stage::Train]);
+            stages::run(context, &config, &stages, &options, *shard)
         }
         Command::Predict { inputs, model, reading } => {
             let given = Given {
@@ -125,6 +129,7 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             let config = configuration(shared, &given)?;
             predict::run(context, &config, inputs, model.as_deref())
         }
+        Command::Merge { from } => merge::run(context, from),
         Command::Forge(forging) => {
             let given = Given { damaged: Some(&forging.damaged), ..Given::default() };
             let config = configuration(shared, &given)?;
@@ -145,9 +150,11 @@ fn one_stage(
     context: &Context<'_>,
     stage: Stage,
     given: &Given<'_>,
+    shard: Option<Shard>,
 ) -> Result<Ending, CommandError> {
     let config = configuration(context.shared, given)?;
-    stages::run(context, &config, &StageSelection::of(&[stage]), &TrainOptions::default())
+    let options = TrainOptions::default();
+    stages::run(context, &config, &StageSelection::of(&[stage]), &options, shard)
 }
 
 /// The options of a command that stand for keys of the configuration.

@@ -37,7 +37,7 @@ pub(crate) fn of(ending: Ending, zero_on_partial: bool) -> ExitCode {
 /// The code for why a command failed.
 pub(crate) fn of_error(error: &PipelineError) -> ExitCode {
     ExitCode::from(match error {
-        PipelineError::Config { .. } => USAGE,
+        PipelineError::Config { .. } | PipelineError::Shards { .. } => USAGE,
         PipelineError::Cancelled | PipelineError::Learn(LearnError::Cancelled) => INTERRUPTED,
         _ => FAILED,
     })

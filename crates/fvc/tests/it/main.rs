@@ -11,3 +11,5 @@ mod main_job;
 mod memory;
 mod refusals;
 mod resume;
+mod shards;
+mod workspaces;
