@@ -53,8 +53,11 @@ pub use label::{Label, LabelError};
 pub use label_policy::{ConflictRule, LabelPolicy, LabelRule, LabelRuleError, LabelUse};
 pub use ledger::Ledger;
 pub use manifest::{DecodeCounts, Manifest};
-pub use run_folder::RunFolder;
+pub use run_folder::{RunFile, RunFolder};
 pub use sealed_opening::SealedOpening;
 pub use split::{MAX_FOLDS, Part, SPLIT_VERSION, Split, SplitConfig, SplitError};
-pub use table::{PredictionRow, read_feature_matrix, write_feature_matrix, write_predictions};
+pub use table::{
+    PredictionRow, feature_matrix_bytes, read_feature_matrix, write_feature_matrix,
+    write_predictions,
+};
 pub use view::{EvalRow, EvalView, LeakError, Prediction, Predictions, TrainRow, TrainView};

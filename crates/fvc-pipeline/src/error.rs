@@ -98,6 +98,9 @@ pub enum PipelineError {
     /// The media cache.
     #[error(transparent)]
     Cache(#[from] fvc_media::CacheError),
+    /// What no source is to blame for, met while one was read.
+    #[error(transparent)]
+    Media(#[from] fvc_media::MediaError),
     /// The clip store.
     #[error(transparent)]
     Clips(#[from] fvc_clips::ClipStoreError),

@@ -7,7 +7,7 @@ use fvc_corpus::{
     Candidate, DecodeCounts, Failure, FailureTable, FakeVideoCorpus, FvcTables, Gathered, Index,
     Label, LabelPolicy, Manifest, gather, read_fake_video_corpus,
 };
-use fvc_media::{Reader, Reason};
+use fvc_media::{MediaError, Reader, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::gathering::{Built, Found, Gathering, IndexRecord, Row, build, gathered_hash};
@@ -52,18 +52,23 @@ pub struct IndexShareOutcome {
 }
 
 /// Identifies and probes one candidate.
-fn look(reader: &Reader, candidate: Candidate) -> Found {
+///
+/// # Errors
+/// What the file is not to blame for.
+fn look(reader: &Reader, candidate: Candidate) -> Result<Found, PipelineError> {
+    let failed = |error: MediaError, content_id| match error.reason {
+        Reason::Cancelled => Err(PipelineError::Cancelled),
+        Reason::CacheUnavailable => Err(error.into()),
+        _ => Ok(Found::Failed(media_failure(&error, content_id, "index"))),
+    };
     let path = &candidate.path;
-    let identified = reader
-        .identify(path)
-        .map_err(|error| media_failure(&error, None, "index"))
-        .and_then(|identity| match reader.probe(path) {
-            Ok(_) => Ok(identity),
-            Err(error) => Err(media_failure(&error, Some(identity.content_id), "index")),
-        });
-    match identified {
-        Ok(identity) => Found::Video(Box::new(candidate), identity.content_id, identity.bytes),
-        Err(failure) => Found::Failed(failure),
+    let identity = match reader.identify(path) {
+        Ok(identity) => identity,
+        Err(error) => return failed(error, None),
+    };
+    match reader.probe(path) {
+        Ok(_) => Ok(Found::Video(Box::new(candidate), identity.content_id, identity.bytes)),
+        Err(error) => failed(error, Some(identity.content_id)),
     }
 }
 
@@ -219,29 +224,21 @@ fn identify(
         .collect();
     let reader = environment.reader()?;
     environment.progress.begin("files", candidates.len() as u64);
-    let looked: Vec<Option<Row>> = environment.threads()?.install(|| {
+    let looked: Vec<Result<Row, PipelineError>> = environment.threads()?.install(|| {
         candidates
             .into_par_iter()
             .map(|(at, candidate)| {
-                environment.stop_if_cancelled().ok()?;
-                let found = look(&reader, candidate);
+                environment.stop_if_cancelled()?;
+                let found = look(&reader, candidate)?;
                 environment.progress.advance(1);
-                Some(Row { position: (before + at) as u64, found })
+                Ok(Row { position: (before + at) as u64, found })
             })
             .collect()
     });
     environment.progress.end();
     environment.stop_if_cancelled()?;
     for row in looked {
-        match row {
-            Some(Row { found: Found::Failed(failure), .. })
-                if failure.reason == Reason::Cancelled.code() =>
-            {
-                return Err(PipelineError::Cancelled);
-            }
-            Some(row) => rows.push(row),
-            None => return Err(PipelineError::Cancelled),
-        }
+        rows.push(row?);
     }
     Ok(Gathering {
         hash,

@@ -72,7 +72,7 @@ fn load(workspace: &Workspace, id: &ContentId) -> Result<Option<Unit>, PipelineE
 
 /// Own and other record in one: all outputs and passes of both. Nothing where the other has nothing
 /// new.
-fn joined(workspace: &Workspace, own: Unit, other: &Unit) -> Result<Option<Unit>, PipelineError> {
+fn joined(workspace: &Workspace, own: &Unit, other: &Unit) -> Result<Option<Unit>, PipelineError> {
     let content_id = other.content_id;
     let conflict = |what: &str, own: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug| {
         // Values may be long; their beginnings tell which is which.
@@ -111,7 +111,7 @@ fn joined(workspace: &Workspace, own: Unit, other: &Unit) -> Result<Option<Unit>
             both.passes.push(pass.clone());
         }
     }
-    Ok((both != own).then_some(both))
+    Ok((both != *own).then_some(both))
 }
 
 /// Checks that no two workspaces say different things of a source, before anything is copied.
@@ -133,7 +133,7 @@ pub(crate) fn check_units(
                 continue;
             };
             if let (Some(own), Some(other)) = (load(all[first], &id)?, load(workspace, &id)?) {
-                joined(workspace, own, &other)?;
+                joined(workspace, &own, &other)?;
             }
         }
     }
@@ -162,7 +162,7 @@ pub(crate) fn join_units(
             let Some(other) = load(from, &id)? else { continue };
             let both = match load(into, &id)? {
                 None => other.clone(),
-                Some(own) => match joined(from, own, &other)? {
+                Some(own) => match joined(from, &own, &other)? {
                     None => continue,
                     Some(both) => both,
                 },

@@ -34,6 +34,7 @@
 
 mod config;
 mod error;
+mod examine;
 mod facts_columns;
 mod feature_tables;
 mod forging;
@@ -54,6 +55,7 @@ mod stage_record;
 mod stages;
 mod training;
 mod unit;
+mod verify;
 mod workspace;
 
 pub use config::{AugmentConfig, Config, ReadingConfig, ScaleConfig, SplitSection, TrainConfig};
@@ -77,4 +79,5 @@ pub use training::{
     TrainedModel, check_training, newest_model, train,
 };
 pub use unit::{Output, Pass, Unit, UnitState};
+pub use verify::{Checked, Finding, VerifyOutcome, Wrong, verify};
 pub use workspace::Workspace;

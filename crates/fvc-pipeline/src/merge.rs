@@ -108,7 +108,10 @@ pub fn merge(
 }
 
 /// The same with another configuration.
-fn with_config<'a>(environment: &Environment<'a>, config: &'a Config) -> Environment<'a> {
+pub(crate) fn with_config<'a>(
+    environment: &Environment<'a>,
+    config: &'a Config,
+) -> Environment<'a> {
     Environment { config, cancel: environment.cancel.clone(), ..*environment }
 }
 

@@ -135,6 +135,22 @@ impl StageRecord {
         fates
     }
 
+    /// The fates of several passes over each source in one: complete when all are.
+    pub(crate) fn sum(fates: BTreeMap<ContentId, Vec<Fate>>) -> Vec<Fate> {
+        let sums = fates.into_values().filter_map(|several| {
+            let mut several = several.into_iter();
+            let mut sum = several.next()?;
+            for fate in several {
+                add(&mut sum.decodes, &fate.decodes);
+                if matches!(sum.result, Ending::Complete { .. }) {
+                    sum.result = fate.result;
+                }
+            }
+            Some(sum)
+        });
+        sums.collect()
+    }
+
     /// Its hash, which names it.
     pub(crate) fn hash(&self) -> Result<String, PipelineError> {
         sealed_record::hash(self)

@@ -174,6 +174,19 @@ pub(crate) enum Command {
         #[arg(value_name = "WORKSPACE")]
         from: Vec<PathBuf>,
     },
+    /// Check that everything in a workspace is whole: 0 all is, 1 something is not, 2 cannot check.
+    Verify {
+        /// The workspace; missing: that of --workspace.
+        #[arg(value_name = "WORKSPACE")]
+        root: Option<PathBuf>,
+        /// Also mend it: write again what follows from records, remove what nothing names and what is
+        /// half-written, and make again what sources have lost. 1 if something remains.
+        ///
+        /// Decodes the sources that have lost something, once each, and no other. Videos, runs,
+        /// splits and the ledger are never changed.
+        #[arg(long)]
+        repair: bool,
+    },
     /// Make manipulated twins of authentic clips, with the same final encode on both sides.
     Forge(ForgeArguments),
     /// List the model types, and the runs of the workspace.

@@ -8,6 +8,7 @@ mod models;
 mod predict;
 mod stages;
 mod train;
+mod verify;
 
 use std::io;
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ use crate::progress_bar::Bars;
 pub(crate) enum CommandError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// What was to be checked could not be.
+    #[error(transparent)]
+    Unchecked(PipelineError),
     #[error("Standard output or a signal handler: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -59,6 +63,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             complain(&error);
             match error {
                 CommandError::Pipeline(error) => exit_code::of_error(&error),
+                CommandError::Unchecked(PipelineError::Cancelled) => {
+                    ExitCode::from(exit_code::INTERRUPTED)
+                }
+                CommandError::Unchecked(_) => ExitCode::from(exit_code::USAGE),
                 CommandError::Terminal(_) => ExitCode::from(exit_code::FAILED),
             }
         }
@@ -130,6 +138,10 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             predict::run(context, &config, inputs, model.as_deref())
         }
         Command::Merge { from } => merge::run(context, from),
+        Command::Verify { root, repair } => {
+            let config = configuration(shared, &Given::default())?;
+            verify::run(context, &config, root.as_deref(), *repair)
+        }
         Command::Forge(forging) => {
             let given = Given { damaged: Some(&forging.damaged), ..Given::default() };
             let config = configuration(shared, &given)?;

@@ -12,4 +12,5 @@ mod memory;
 mod refusals;
 mod resume;
 mod shards;
+mod verify;
 mod workspaces;

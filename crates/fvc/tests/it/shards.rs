@@ -138,7 +138,9 @@ fn eight_processes_on_one_workspace_make_what_one_makes() {
     // All of them the whole.
     let crowd = at("crowd");
     let processes: Vec<Child> = (0..8).map(|_| start(&crowd, &["index", text(&table)])).collect();
-    processes.into_iter().for_each(|process| drop(ended(process)));
+    for process in processes {
+        ended(process);
+    }
     let arguments = [&STAGES[..], &["--parallel", "1"]].concat();
     let processes: Vec<Child> = (0..8).map(|_| start(&crowd, &arguments)).collect();
     let decodes: u64 = processes
