@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::footage::{can_make_footage, corpus, run};
-use crate::workspaces::{bytes_of, files_below};
+use crate::workspaces::{bytes_of, files_below, without_passes};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -28,16 +28,6 @@ fn findings(made: &Value) -> BTreeMap<String, bool> {
             (format!("{wrong} {}", path.unwrap()), finding["repaired"].as_bool().unwrap())
         })
         .collect()
-}
-
-/// Without what says how a source came to be computed: a repair is one pass more of it.
-fn without_passes(mut all: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
-    for (_, bytes) in all.iter_mut().filter(|(name, _)| name.starts_with("units/")) {
-        let mut file: Value = serde_json::from_slice(bytes).unwrap();
-        file["unit"].as_object_mut().unwrap().remove("passes").unwrap();
-        *bytes = file["unit"].to_string().into_bytes();
-    }
-    all
 }
 
 fn change_a_byte(path: &Path) {
