@@ -28,7 +28,7 @@ fn text(path: &Path) -> &str {
 
 fn half_written(workspace: &Path) -> Vec<PathBuf> {
     let all = files_below(workspace).into_iter();
-    all.filter(|path| text(path).ends_with(".tmp")).collect()
+    all.filter(|path| path.extension().is_some_and(|own| own == "tmp")).collect()
 }
 
 /// An error of several lines as one.
