@@ -4,6 +4,8 @@
 //! - [`index`] reads folders and tables into a [`Workspace`], [`index_fake_video_corpus`] that corpus.
 //! - [`run_stages`] plans what every source owes ([`plan`]) and pays it in one pass a source:
 //!   variants, features, scaled frames, features of scaled frames.
+//! - A [`Shard`] is a share of either; [`merge`] joins shares, and whole workspaces. [`verify`] holds a
+//!   workspace against its records, and mends it.
 //! - [`train`] joins the tables, asks the split for views, fits, calibrates, evaluates and writes a
 //!   run folder.
 //! - [`predict`] gives a verdict on new videos; [`forge`] makes manipulated twins to learn from.
