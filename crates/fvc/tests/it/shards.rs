@@ -98,6 +98,39 @@ fn assert_same(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>
     }
 }
 
+/// Machines agree on what is whose without a word: it may never change.
+#[test]
+fn every_source_and_path_belongs_to_one_share_and_always_to_the_same() {
+    for count in [1, 2, 3, 8, 100] {
+        let mut dealt = vec![[0, 0]; count];
+        for number in 0..400_u32 {
+            let id = fvc_media::ContentId::of_bytes(&number.to_le_bytes());
+            let path = PathBuf::from(format!("/videos/{number}.mp4"));
+            let all = (1..=count).map(|own| format!("{own}/{count}").parse::<Shard>().unwrap());
+            let mut owners = [0, 0];
+            for (at, shard) in all.enumerate() {
+                for (kind, has) in [shard.has_source(&id), shard.has_path(&path)].iter().enumerate()
+                {
+                    owners[kind] += u64::from(*has);
+                    dealt[at][kind] += u64::from(*has);
+                }
+            }
+            assert_eq!(owners, [1, 1]);
+        }
+        assert!(count > 8 || dealt.iter().flatten().all(|&own| own > 400 / count as u64 / 2));
+    }
+    let of = |text: &str| text.parse::<Shard>().unwrap();
+    let id = fvc_media::ContentId::of_bytes(b"");
+    assert!(id.to_hex().starts_with("af1349b9f5f9a1a6"));
+    assert_eq!(0xaf13_49b9_f5f9_a1a6_u64 % 7 + 1, u64::from(owner(&id, 7)));
+    assert!(of("1/1").has_source(&id));
+}
+
+fn owner(id: &fvc_media::ContentId, count: u32) -> u32 {
+    let own = |number: &u32| format!("{number}/{count}").parse::<Shard>().unwrap().has_source(id);
+    (1..=count).find(own).unwrap()
+}
+
 /// Two processes that made one workspace at once found each other's files in it and refused it; and
 /// nothing said what of a corpus was done by whom.
 #[test]
