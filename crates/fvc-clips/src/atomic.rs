@@ -1,4 +1,4 @@
-//! [`write_atomically`] and [`AtomicFile`]: a file that is there whole or not at all.
+//! [`write_atomically`], [`copy_atomically`] and [`AtomicFile`]: a file that is there whole or not at all.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -24,6 +24,17 @@ const ATTEMPTS: usize = 1000;
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::create(path)?;
     file.write_all(bytes)?;
+    file.commit()
+}
+
+/// Copies the file at `from` to `path`, whole or not at all.
+///
+/// # Errors
+/// The file cannot be read, or not be written as [`write_atomically`] would.
+pub fn copy_atomically(from: &Path, path: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut file = AtomicFile::create(path)?;
+    io::copy(&mut source, &mut file.file)?;
     file.commit()
 }
 

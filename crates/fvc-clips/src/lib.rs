@@ -26,7 +26,7 @@ mod scale;
 mod size;
 mod store;
 
-pub use atomic::write_atomically;
+pub use atomic::{copy_atomically, write_atomically};
 pub use error::ClipStoreError;
 pub use scale::{SCALER_VERSION, scale_frame, scale_frame_to};
 pub use size::SizeSpec;

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::{Deserialize, Serialize};
 
 use crate::contained::contained;
 use crate::{CorpusError, Failure, Label};
@@ -31,7 +32,7 @@ const GROUPS: [&str; 6] = ["group", "group_id", "dup_group", "cascade_id", "sour
 const MANIPULATIONS: [&str; 4] = ["manipulation", "method", "attack", "forgery"];
 
 /// A file that may become a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Where it is, from the root.
     pub path: PathBuf,

@@ -59,7 +59,16 @@ impl FailureTable {
     /// The file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), CorpusError> {
         let path = folder.join("failures.csv");
-        let io = |source| CorpusError::Io { path: path.clone(), source };
+        write_atomically(&path, &self.to_csv(&path)?)
+            .map_err(|source| CorpusError::Io { path: path.clone(), source })
+    }
+
+    /// The bytes that [`Self::save`] writes to `path`.
+    ///
+    /// # Errors
+    /// The rows cannot be written as CSV.
+    pub fn to_csv(&self, path: &Path) -> Result<Vec<u8>, CorpusError> {
+        let io = |source| CorpusError::Io { path: path.to_owned(), source };
         let mut writer = csv::Writer::from_writer(Vec::new());
         let csv_error = |error: csv::Error| io(error.into());
         writer.write_record(COLUMNS).map_err(csv_error)?;
@@ -70,9 +79,7 @@ impl FailureTable {
                 .write_record([&path, &id, &row.stage, &row.reason, &row.expected, &row.found])
                 .map_err(csv_error)?;
         }
-        let bytes =
-            writer.into_inner().map_err(|error| io(std::io::Error::other(error.to_string())))?;
-        write_atomically(&path, &bytes).map_err(io)
+        writer.into_inner().map_err(|error| io(std::io::Error::other(error.to_string())))
     }
 
     /// Reads `failures.csv` of a folder.

@@ -237,6 +237,19 @@ impl Index {
     /// # Errors
     /// The files cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), CorpusError> {
+        for (name, bytes) in self.files(folder)? {
+            let path = folder.join(name);
+            write_atomically(&path, &bytes)
+                .map_err(|source| CorpusError::Io { path: path.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// The files that [`Self::save`] writes into a folder, by name.
+    ///
+    /// # Errors
+    /// The sources cannot be written as CSV or JSON.
+    pub fn files(&self, folder: &Path) -> Result<[(&'static str, Vec<u8>); 2], CorpusError> {
         let csv_path = folder.join("sources.csv");
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -274,10 +287,9 @@ impl Index {
                 ])
                 .map_err(csv_error)?;
         }
-        let bytes = writer
+        let csv = writer
             .into_inner()
             .map_err(|error| io(&csv_path)(std::io::Error::other(error.to_string())))?;
-        write_atomically(&csv_path, &bytes).map_err(io(&csv_path))?;
         let path = folder.join("sources.json");
         let file = IndexFile {
             version: INDEX_VERSION,
@@ -287,8 +299,8 @@ impl Index {
             label_policy: self.label_policy,
             sources: self.sources.clone(),
         };
-        let bytes = serde_json::to_vec(&file).map_err(|error| io(&path)(error.into()))?;
-        write_atomically(&path, &bytes).map_err(io(&path))
+        let json = serde_json::to_vec(&file).map_err(|error| io(&path)(error.into()))?;
+        Ok([("sources.csv", csv), ("sources.json", json)])
     }
 
     /// Reads the index of a folder and checks its hashes.

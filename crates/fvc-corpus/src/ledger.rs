@@ -116,6 +116,111 @@ impl Ledger {
         Ok(SealedOpening::new(split_hash.to_owned(), overlapping))
     }
 
+    /// Takes over every opening that `other` has and this one has not, in the order of their times,
+    /// with the next free numbers. One and the same opening is known by its split, run, purpose and
+    /// time, so that none is lost and none is there twice; what their splits seal comes with them.
+    /// Returns how many were new.
+    ///
+    /// # Errors
+    /// A ledger cannot be read, or this one not be written.
+    pub fn absorb(&self, other: &Self) -> Result<u64, CorpusError> {
+        let wrong = |source| CorpusError::Ledger { path: self.path.clone(), source };
+        let of_other = |source| CorpusError::Ledger { path: other.path.clone(), source };
+        let others = other.distinct().map_err(of_other)?;
+        let sealed = other.sealed_sources().map_err(of_other)?;
+        let transaction =
+            rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+                .map_err(wrong)?;
+        let mut new = 0;
+        for ([split_hash, run, purpose, at], count) in others {
+            let known: i64 = transaction
+                .query_row(
+                    "SELECT count(*) FROM opening
+                     WHERE split_hash = ?1 AND run = ?2 AND purpose = ?3 AND at = ?4",
+                    params![split_hash, run, purpose, at],
+                    |row| row.get(0),
+                )
+                .map_err(wrong)?;
+            for _ in known..count {
+                transaction
+                    .execute(
+                        "INSERT INTO opening (number, split_hash, run, purpose, at)
+                         SELECT coalesce(max(number), 0) + 1, ?1, ?2, ?3, ?4
+                         FROM opening WHERE split_hash = ?1",
+                        params![split_hash, run, purpose, at],
+                    )
+                    .map_err(wrong)?;
+                new += 1;
+            }
+        }
+        for [split_hash, content_id] in sealed {
+            transaction
+                .execute(
+                    "INSERT INTO sealed_source (split_hash, content_id) VALUES (?1, ?2) \
+                     ON CONFLICT DO NOTHING",
+                    params![split_hash, content_id],
+                )
+                .map_err(wrong)?;
+        }
+        transaction.commit().map_err(wrong)?;
+        Ok(new)
+    }
+
+    /// Which sources each opened split seals.
+    fn sealed_sources(&self) -> rusqlite::Result<Vec<[String; 2]>> {
+        self.connection
+            .prepare("SELECT split_hash, content_id FROM sealed_source")?
+            .query_map([], |row| Ok([row.get(0)?, row.get(1)?]))?
+            .collect()
+    }
+
+    /// Split, run, purpose and time of every opening, and how often just that stands there.
+    fn distinct(&self) -> rusqlite::Result<Vec<([String; 4], i64)>> {
+        self.connection
+            .prepare(
+                "SELECT split_hash, run, purpose, at, count(*) FROM opening
+                 GROUP BY split_hash, run, purpose, at ORDER BY at, min(number)",
+            )?
+            .query_map([], |row| {
+                Ok(([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?], row.get(4)?))
+            })?
+            .collect()
+    }
+
+    /// Checks that the database is whole, that nothing in it can be changed, and that the openings
+    /// of every split are numbered from 1.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not so.
+    pub fn check(&self) -> Result<(), CorpusError> {
+        let wrong = |source| CorpusError::Ledger { path: self.path.clone(), source };
+        let differs = |expected: &str, found: String| CorpusError::Table {
+            path: self.path.clone(),
+            expected: expected.to_owned(),
+            found,
+        };
+        let said: String = self
+            .connection
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(wrong)?;
+        if said != "ok" {
+            return Err(differs("a whole database", said));
+        }
+        let gaps: i64 = self
+            .connection
+            .query_row(
+                "SELECT count(*) FROM (SELECT split_hash FROM opening GROUP BY split_hash
+                 HAVING min(number) <> 1 OR max(number) <> count(*))",
+                [],
+                |row| row.get(0),
+            )
+            .map_err(wrong)?;
+        if gaps > 0 {
+            return Err(differs("openings numbered from 1", format!("{gaps} splits with gaps")));
+        }
+        Ok(())
+    }
+
     /// How often the sealed part of a split was opened, or that of another split which seals one of
     /// the same sources. Zero for a split whose own sealed part was never opened.
     ///

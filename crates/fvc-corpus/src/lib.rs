@@ -53,7 +53,7 @@ pub use fingerprint::{
     FingerprintSample,
 };
 pub use fitted::{FitScope, Fitted, StoredError};
-pub use fvc_clips::write_atomically;
+pub use fvc_clips::{copy_atomically, write_atomically};
 pub use groups::{GROUPING_VERSION, GroupEvidence, GroupId, GroupTable};
 pub use index::{Index, Source, SplitTable, read_split_table};
 pub use label::{Label, LabelError};
@@ -64,8 +64,11 @@ pub use near_duplicates::{
     NEAR_DUPLICATE_VERSION, NearDuplicate, SHARED_SECONDS, find_near_duplicates,
 };
 pub use newcomers::{Admission, Newcomer};
-pub use run_folder::RunFolder;
+pub use run_folder::{RunFile, RunFolder};
 pub use sealed_opening::SealedOpening;
 pub use split::{MAX_FOLDS, Part, SPLIT_VERSION, Split, SplitConfig, SplitError};
-pub use table::{PredictionRow, read_feature_matrix, write_feature_matrix, write_predictions};
+pub use table::{
+    PredictionRow, feature_matrix_bytes, read_feature_matrix, write_feature_matrix,
+    write_predictions,
+};
 pub use view::{EvalRow, EvalView, LeakError, Prediction, Predictions, TrainRow, TrainView};

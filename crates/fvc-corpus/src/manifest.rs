@@ -79,6 +79,11 @@ impl Manifest {
         self.label_policy = policy;
     }
 
+    /// When the command began, in seconds since 1970.
+    pub fn started(&self) -> u64 {
+        self.started_unix_seconds
+    }
+
     /// How many inputs gave their result.
     pub fn completed_count(&self) -> u64 {
         self.completed
@@ -126,8 +131,16 @@ impl Manifest {
     /// The counts do not add up, or the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), CorpusError> {
         self.finish()?;
-        let io = |source| CorpusError::Io { path: path.to_owned(), source };
-        let bytes = serde_json::to_vec_pretty(self).map_err(|error| io(error.into()))?;
-        write_atomically(path, &bytes).map_err(io)
+        write_atomically(path, &self.to_json(path)?)
+            .map_err(|source| CorpusError::Io { path: path.to_owned(), source })
+    }
+
+    /// The bytes that [`Self::save`] writes to `path`.
+    ///
+    /// # Errors
+    /// The manifest cannot be written as JSON.
+    pub fn to_json(&self, path: &Path) -> Result<Vec<u8>, CorpusError> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|error| CorpusError::Io { path: path.to_owned(), source: error.into() })
     }
 }

@@ -5,7 +5,30 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use fvc_media::ContentId;
+use serde::{Deserialize, Serialize};
+
 use crate::{CorpusError, write_atomically};
+
+/// The record of a finished run's files.
+const SEAL: &str = "files.json";
+
+/// A file of a finished run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFile {
+    /// Its name in the run's folder.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes.
+    pub hash: ContentId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RunFiles {
+    hash: ContentId,
+    files: Vec<RunFile>,
+}
 
 /// A folder `runs/<experiment>/run_<UTC time>_<hash>/`. It appears by rename together with its first
 /// record, so there is never one without.
@@ -82,6 +105,65 @@ impl RunFolder {
         let path = self.path.join(name);
         write_atomically(&path, bytes)
             .map_err(|source| CorpusError::Io { path: path.clone(), source })
+    }
+
+    /// Records every file of the finished run with its size and hash, as `files.json`.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the record not be written.
+    pub fn seal(&self) -> Result<(), CorpusError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CorpusError::Io { path, source }
+        };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(io(&self.path))? {
+            let path = entry.map_err(io(&self.path))?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            if let Some(name) = name
+                && path.is_file()
+                && name != SEAL
+                && !name.starts_with('.')
+            {
+                let bytes = fs::metadata(&path).map_err(io(&path))?.len();
+                let hash = ContentId::of_file(&path).map_err(io(&path))?;
+                files.push(RunFile { name, bytes, hash });
+            }
+        }
+        files.sort_by(|left, right| left.name.cmp(&right.name));
+        let path = self.path.join(SEAL);
+        let json = |error: serde_json::Error| io(&path)(error.into());
+        let hash = ContentId::of_bytes(&serde_json::to_vec(&files).map_err(json)?);
+        let bytes = serde_json::to_vec_pretty(&RunFiles { hash, files }).map_err(json)?;
+        self.write(SEAL, &bytes)
+    }
+
+    /// The files of the run folder at `path` as they were when it was finished; nothing where it was
+    /// not, or was by a version that kept no such record.
+    ///
+    /// # Errors
+    /// The record cannot be read, or is not as it was written.
+    pub fn sealed_files(path: &Path) -> Result<Option<Vec<RunFile>>, CorpusError> {
+        let path = path.join(SEAL);
+        let wrong = |expected: &str, found: String| CorpusError::Table {
+            path: path.clone(),
+            expected: expected.to_owned(),
+            found,
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(CorpusError::Io { path, source }),
+        };
+        let RunFiles { hash, files } = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong("the files of a run", error.to_string()))?;
+        let found = serde_json::to_vec(&files)
+            .map(|bytes| ContentId::of_bytes(&bytes))
+            .map_err(|error| wrong("the files of a run", error.to_string()))?;
+        if found != hash {
+            return Err(wrong(&format!("a list with hash {hash}"), format!("hash {found}")));
+        }
+        Ok(Some(files))
     }
 
     /// Records that the run failed, as `failure.json`.

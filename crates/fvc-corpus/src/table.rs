@@ -32,6 +32,16 @@ fn table_error(path: &Path, expected: &str, found: &dyn std::fmt::Display) -> Co
 /// # Errors
 /// The file cannot be written, or a row has another number of values than there are columns.
 pub fn write_feature_matrix(path: &Path, matrix: &FeatureMatrix) -> Result<(), CorpusError> {
+    let bytes = feature_matrix_bytes(path, matrix)?;
+    write_atomically(path, &bytes)
+        .map_err(|source| CorpusError::Io { path: path.to_owned(), source })
+}
+
+/// The bytes that [`write_feature_matrix`] writes to `path`.
+///
+/// # Errors
+/// A row has another number of values than there are columns.
+pub fn feature_matrix_bytes(path: &Path, matrix: &FeatureMatrix) -> Result<Vec<u8>, CorpusError> {
     if let Some(row) = matrix.rows.iter().find(|row| row.values.len() != matrix.columns.len()) {
         return Err(table_error(
             path,
@@ -57,14 +67,14 @@ pub fn write_feature_matrix(path: &Path, matrix: &FeatureMatrix) -> Result<(), C
             .collect();
         columns.push(Arc::new(values));
     }
-    write_columns(path, fields, columns)
+    column_bytes(path, fields, columns)
 }
 
-fn write_columns(
+fn column_bytes(
     path: &Path,
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
-) -> Result<(), CorpusError> {
+) -> Result<Vec<u8>, CorpusError> {
     let wrong = |found: String| table_error(path, "a table that can be written", &found);
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)
@@ -74,8 +84,7 @@ fn write_columns(
         ArrowWriter::try_new(&mut bytes, schema, None).map_err(|error| wrong(error.to_string()))?;
     writer.write(&batch).map_err(|error| wrong(error.to_string()))?;
     writer.close().map_err(|error| wrong(error.to_string()))?;
-    write_atomically(path, &bytes)
-        .map_err(|source| CorpusError::Io { path: path.to_owned(), source })
+    Ok(bytes)
 }
 
 /// Reads what [`write_feature_matrix`] wrote.
@@ -179,7 +188,9 @@ pub fn write_predictions(stem: &Path, mut rows: Vec<PredictionRow>) -> Result<()
     ]);
     let fields =
         columns.values().map(|(name, kind, _)| Field::new(*name, kind.clone(), false)).collect();
-    write_columns(&path, fields, columns.into_values().map(|(_, _, column)| column).collect())?;
+    let columns = columns.into_values().map(|(_, _, column)| column).collect();
+    write_atomically(&path, &column_bytes(&path, fields, columns)?)
+        .map_err(|source| CorpusError::Io { path: path.clone(), source })?;
     let path = stem.with_extension("predictions.csv");
     let io = |source| CorpusError::Io { path: path.clone(), source };
     let mut writer = csv::Writer::from_writer(Vec::new());

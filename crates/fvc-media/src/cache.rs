@@ -67,6 +67,9 @@ const TABLES: [&str; 4] = ["identity", "record", "failure", "sampling"];
 /// Path and hash of an entry of `identity`.
 type StaleIdentity = (Vec<u8>, Vec<u8>);
 
+/// Table, content id and hash of a damaged entry.
+type DamagedRow = (&'static str, Vec<u8>, Vec<u8>);
+
 /// What is known of a source's bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MediaRecord {
@@ -439,26 +442,14 @@ impl MediaCache {
     /// # Errors
     /// The cache cannot be read or written.
     pub fn prune(&self) -> Result<u64, CacheError> {
-        let stale = self.stale_identities()?;
+        // Those whose file is no longer as it was.
+        let stale = self.identities(|key| FileKey::of(key.path()).is_ok_and(|now| now == *key))?;
         let damaged = self.damaged_entries()?;
         let mut connection = self.lock();
         let dropped = (|| -> rusqlite::Result<u64> {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut dropped = 0;
-            for (path, checked) in &stale {
-                // By its hash too: another process may have seen the new file by now.
-                dropped += transaction.execute(
-                    "DELETE FROM identity WHERE path = ?1 AND checked = ?2",
-                    params![path, checked],
-                )?;
-            }
-            for (table, id, checked) in &damaged {
-                dropped += transaction.execute(
-                    &format!("DELETE FROM {table} WHERE content_id = ?1 AND checked = ?2"),
-                    params![id, checked],
-                )?;
-            }
+            let mut dropped = drop_entries(&transaction, &stale, &damaged)?;
             for table in &TABLES[1..] {
                 dropped += transaction.execute(
                     &format!(
@@ -474,6 +465,81 @@ impl MediaCache {
         .map_err(|source| self.trouble("pruning", source))?;
         self.shrink(&connection)?;
         Ok(dropped)
+    }
+
+    /// Takes over what the cache at `other` knows and this one does not; of records, also those that
+    /// know more. Entries are taken as they stand: each carries its hash, and is checked when it is
+    /// read. Returns how many were taken over.
+    ///
+    /// # Errors
+    /// Either cannot be read, is not a media cache of this version, or this one cannot be written.
+    pub fn absorb(&self, other: &Path) -> Result<u64, CacheError> {
+        let io = |source| CacheError::Io { path: other.to_owned(), source };
+        // Checks what the file is, brings it to this version, and takes in its write-ahead log.
+        let name = Self::open(other)?.path;
+        let name = name.to_str().ok_or_else(|| io(std::io::ErrorKind::InvalidFilename.into()))?;
+        let mut connection = self.lock();
+        connection
+            .execute("ATTACH DATABASE ?1 AS other", params![name])
+            .map_err(|source| self.trouble("joining another cache", source))?;
+        let taken = (|| -> rusqlite::Result<u64> {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut taken = 0;
+            for table in ["identity", "failure", "sampling"] {
+                taken += transaction.execute(
+                    &format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM other.{table}"),
+                    [],
+                )?;
+            }
+            taken += transaction.execute(
+                "INSERT INTO main.record SELECT * FROM other.record WHERE true
+                 ON CONFLICT (content_id) DO UPDATE SET rank = excluded.rank,
+                 facts = excluded.facts, frames = excluded.frames, verdict = excluded.verdict,
+                 checked = excluded.checked WHERE excluded.rank > record.rank",
+                [],
+            )?;
+            transaction.commit()?;
+            Ok(taken as u64)
+        })();
+        let detached = connection.execute("DETACH DATABASE other", []);
+        let taken = taken.map_err(|source| self.trouble("joining another cache", source))?;
+        detached.map_err(|source| self.trouble("joining another cache", source))?;
+        Ok(taken)
+    }
+
+    /// How many entries do not hold what was written, after the database itself was checked.
+    ///
+    /// # Errors
+    /// The cache cannot be read, or the database is damaged.
+    pub fn check(&self) -> Result<u64, CacheError> {
+        let said: String = self
+            .lock()
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(|source| self.trouble("checking it", source))?;
+        if said != "ok" {
+            return Err(CacheError::Damaged { path: self.path.clone(), found: said });
+        }
+        let identities = self.identities(|_| true)?;
+        Ok((identities.len() + self.damaged_entries()?.len()) as u64)
+    }
+
+    /// Drops the entries that do not hold what was written, and nothing else. Returns how many.
+    ///
+    /// # Errors
+    /// The cache cannot be read or written.
+    pub fn drop_damaged(&self) -> Result<u64, CacheError> {
+        let identities = self.identities(|_| true)?;
+        let damaged = self.damaged_entries()?;
+        let mut connection = self.lock();
+        (|| -> rusqlite::Result<u64> {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let dropped = drop_entries(&transaction, &identities, &damaged)?;
+            transaction.commit()?;
+            Ok(dropped as u64)
+        })()
+        .map_err(|source| self.trouble("dropping damaged entries", source))
     }
 
     /// Forgets everything.
@@ -731,8 +797,11 @@ impl MediaCache {
         Ok(ResolvedSampling { policy: policy.to_owned(), windows })
     }
 
-    /// The identities that are damaged or whose file is no longer as it was.
-    fn stale_identities(&self) -> Result<Vec<StaleIdentity>, CacheError> {
+    /// The identities that are damaged, or that are not to be kept.
+    fn identities(
+        &self,
+        keep: impl Fn(&FileKey) -> bool,
+    ) -> Result<Vec<StaleIdentity>, CacheError> {
         let connection = self.lock();
         let mut stale = Vec::new();
         (|| -> rusqlite::Result<()> {
@@ -752,8 +821,7 @@ impl MediaCache {
                     row.get(2)?,
                     inode.cast_unsigned(),
                 );
-                let as_before = FileKey::of(key.path()).is_ok_and(|now| now == key);
-                if !as_before || self.identity_of(&key, &id, &checked).is_err() {
+                if !keep(&key) || self.identity_of(&key, &id, &checked).is_err() {
                     stale.push((path, checked));
                 }
             }
@@ -764,8 +832,7 @@ impl MediaCache {
     }
 
     /// Table, content id and hash of the entries that do not hold what was written.
-    #[allow(clippy::type_complexity)]
-    fn damaged_entries(&self) -> Result<Vec<(&'static str, Vec<u8>, Vec<u8>)>, CacheError> {
+    fn damaged_entries(&self) -> Result<Vec<DamagedRow>, CacheError> {
         let connection = self.lock();
         let mut damaged = Vec::new();
         (|| -> rusqlite::Result<()> {
@@ -816,6 +883,28 @@ impl MediaCache {
         .map_err(|source| self.trouble("checking the entries", source))?;
         Ok(damaged)
     }
+}
+
+/// Deletes these entries, by their hashes too: another process may have written others by now.
+fn drop_entries(
+    connection: &Connection,
+    identities: &[StaleIdentity],
+    entries: &[DamagedRow],
+) -> rusqlite::Result<usize> {
+    let mut dropped = 0;
+    for (path, checked) in identities {
+        dropped += connection.execute(
+            "DELETE FROM identity WHERE path = ?1 AND checked = ?2",
+            params![path, checked],
+        )?;
+    }
+    for (table, id, checked) in entries {
+        dropped += connection.execute(
+            &format!("DELETE FROM {table} WHERE content_id = ?1 AND checked = ?2"),
+            params![id, checked],
+        )?;
+    }
+    Ok(dropped)
 }
 
 /// What a file is, by its application id and version.

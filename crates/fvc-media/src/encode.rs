@@ -76,7 +76,8 @@ impl Encoder {
         settings: &EncodeSettings,
     ) -> Result<Self, EncodeError> {
         let file = Unfinished::beside(path)?;
-        let stream = Stream::open(Target::File(&file.temporary), width, height, settings)?;
+        let stream = Stream::open(Target::File(&file.temporary), width, height, settings)
+            .map_err(|error| of_system(error, path))?;
         Ok(Self { stream, file })
     }
 
@@ -85,7 +86,7 @@ impl Encoder {
     /// # Errors
     /// The frame has another size than the first, the disk is full, or FFmpeg fails.
     pub fn push(&mut self, frame: &Frame) -> Result<(), EncodeError> {
-        self.stream.push(frame)
+        self.stream.push(frame).map_err(|error| of_system(error, &self.file.path))
     }
 
     /// Ends the MP4, syncs it and gives it its name. Returns how many bytes it has. An encoder
@@ -94,8 +95,35 @@ impl Encoder {
     /// # Errors
     /// No frame was pushed, the file cannot be written, synced or renamed, or FFmpeg fails.
     pub fn finish(self) -> Result<u64, EncodeError> {
-        self.stream.finish()?;
+        self.stream.finish().map_err(|error| of_system(error, &self.file.path))?;
         self.file.finish()
+    }
+}
+
+/// FFmpeg gives the system's own numbers, negated, where the system refused the file; other numbers are
+/// of other kinds, and the encoder's own.
+fn of_system(error: EncodeError, path: &Path) -> EncodeError {
+    match error {
+        EncodeError::Library { code, .. }
+            if matches!(
+                -code,
+                libc::ENOSPC
+                    | libc::EFBIG
+                    | libc::EDQUOT
+                    | libc::EROFS
+                    | libc::EACCES
+                    | libc::EPERM
+                    | libc::EIO
+                    | libc::ENOENT
+                    | libc::ENOTDIR
+                    | libc::EMFILE
+                    | libc::ENFILE
+            ) =>
+        {
+            let source = std::io::Error::from_raw_os_error(-code);
+            EncodeError::Io { path: path.to_owned(), source }
+        }
+        error => error,
     }
 }
 

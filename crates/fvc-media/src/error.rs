@@ -44,6 +44,9 @@ pub enum Reason {
     Changed,
     /// The decoding child could not be started or answered nonsense: not the file's fault.
     DecoderUnavailable,
+    /// The media cache cannot be read or written, as on a full disk: not the file's fault, and the
+    /// same for every other file.
+    CacheUnavailable,
     /// The user asked to stop.
     Cancelled,
 }
@@ -69,6 +72,7 @@ impl Reason {
             Self::TimedOut => "timed_out",
             Self::Changed => "changed",
             Self::DecoderUnavailable => "decoder_unavailable",
+            Self::CacheUnavailable => "cache_unavailable",
             Self::Cancelled => "cancelled",
         }
     }
@@ -84,6 +88,7 @@ impl Reason {
                 | Self::Changed
                 | Self::DecoderUnavailable
                 | Self::Killed
+                | Self::CacheUnavailable
                 | Self::Cancelled
         )
     }

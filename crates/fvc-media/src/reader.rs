@@ -800,7 +800,12 @@ fn nonsense(path: &Path, found: &str) -> MediaError {
 }
 
 fn trouble(path: &Path, error: &CacheError) -> MediaError {
-    MediaError::new(path, Reason::DecoderUnavailable, "a media cache that works", error.to_string())
+    let reason = match error {
+        // One entry is one source's.
+        CacheError::DamagedEntry { .. } => Reason::DecoderUnavailable,
+        _ => Reason::CacheUnavailable,
+    };
+    MediaError::new(path, reason, "a media cache that works", error.to_string())
 }
 
 fn recall(path: &Path, failure: CachedFailure) -> MediaError {

@@ -43,6 +43,28 @@ pub enum PipelineError {
         /// What to run first.
         instead: String,
     },
+    /// Shares that do not make a whole.
+    #[error("{}: expected {expected}, found {found}; {instead}", path.display())]
+    Shards {
+        /// The folder of the records.
+        path: PathBuf,
+        /// What makes a whole.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        instead: String,
+    },
+    /// Two workspaces, or two shares, that say different things of the same.
+    #[error("Conflict in {what}: expected {expected}, found {found}")]
+    Conflict {
+        /// Of what.
+        what: String,
+        /// What one says.
+        expected: String,
+        /// What the other says.
+        found: String,
+    },
     /// Nothing could be used of what was given.
     #[error("None of the {inputs} inputs could be used; first failure: {first}")]
     NothingUsable {
@@ -76,6 +98,9 @@ pub enum PipelineError {
     /// The media cache.
     #[error(transparent)]
     Cache(#[from] fvc_media::CacheError),
+    /// What no source is to blame for, met while one was read.
+    #[error(transparent)]
+    Media(#[from] fvc_media::MediaError),
     /// The clip store.
     #[error(transparent)]
     Clips(#[from] fvc_clips::ClipStoreError),

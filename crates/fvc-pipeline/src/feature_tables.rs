@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
 use fvc_augment::Draw;
 use fvc_corpus::{
-    FeatureMatrix, FeatureRow, Source, read_feature_matrix, write_atomically, write_feature_matrix,
+    FeatureMatrix, FeatureRow, Source, feature_matrix_bytes, read_feature_matrix, write_atomically,
 };
 use fvc_features::{FeatureSet, NATIVE, SCALED};
 use fvc_media::{ContentId, Facts};
@@ -16,7 +17,8 @@ use crate::facts_columns::{facts_columns, facts_values};
 use crate::lock::Lock;
 use crate::plan::{Stage, StageSelection, draws, feature_name};
 use crate::stages::Environment;
-use crate::{Config, Output, PipelineError, Unit, UnitState};
+use crate::unit::Flaw;
+use crate::{Config, Output, PipelineError, Unit, UnitState, Workspace};
 
 /// The prefix of stage 2 columns.
 pub const NATIVE_PREFIX: &str = "stage2";
@@ -59,7 +61,7 @@ const fn first_scaler() -> u32 {
 }
 
 /// One of the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FeatureTable {
     /// Stage 2.
     Native,
@@ -136,10 +138,28 @@ pub(crate) fn write_feature_tables(
     stages: &StageSelection,
     sources: &[&Source],
 ) -> Result<(), PipelineError> {
+    let tables = feature_tables(environment, stages, sources)?;
+    // Table and note are two files: no other process writes or reads between them.
+    let _lock = Lock::exclusive(&environment.workspace.tables_lock(), &environment.cancel)?;
+    for (table, matrix) in tables {
+        for (path, bytes) in table_files(environment, table, &matrix)? {
+            write_atomically(&path, &bytes)
+                .map_err(|source| PipelineError::Io { path: path.clone(), source })?;
+        }
+    }
+    Ok(())
+}
+
+/// The tables of the selected stages, from the units of `sources`.
+pub(crate) fn feature_tables(
+    environment: &Environment<'_>,
+    stages: &StageSelection,
+    sources: &[&Source],
+) -> Result<Vec<(FeatureTable, FeatureMatrix)>, PipelineError> {
     let native = stages.has(Stage::Features);
     let scaled = stages.has(Stage::ScaledFeatures);
     if !native && !scaled {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut stage2 = FeatureMatrix { columns: NATIVE.columns(NATIVE_PREFIX), rows: Vec::new() };
     let mut stage4 = FeatureMatrix { columns: SCALED.columns(SCALED_PREFIX), rows: Vec::new() };
@@ -161,15 +181,15 @@ pub(crate) fn write_feature_tables(
             values: facts_values(&unit.facts),
         });
     }
-    // Table and note are two files: no other process writes or reads between them.
-    let _lock = Lock::exclusive(&environment.workspace.tables_lock(), &environment.cancel)?;
+    let mut tables = Vec::new();
     if native {
-        write_table(environment, FeatureTable::Native, &stage2)?;
+        tables.push((FeatureTable::Native, stage2));
     }
     if scaled {
-        write_table(environment, FeatureTable::Scaled, &stage4)?;
+        tables.push((FeatureTable::Scaled, stage4));
     }
-    write_table(environment, FeatureTable::Facts, &facts)
+    tables.push((FeatureTable::Facts, facts));
+    Ok(tables)
 }
 
 fn whole_unit(
@@ -213,26 +233,68 @@ fn feature_row(
     }
 }
 
-fn write_table(
+/// A table and its note, as they stand on disk.
+pub(crate) fn table_files(
     environment: &Environment<'_>,
     table: FeatureTable,
     matrix: &FeatureMatrix,
-) -> Result<(), PipelineError> {
+) -> Result<[(PathBuf, Vec<u8>); 2], PipelineError> {
     let name = table.name();
     let folder = environment.workspace.features();
     let path = folder.join(format!("{name}.parquet"));
-    write_feature_matrix(&path, matrix)?;
-    let io = |source| PipelineError::Io { path: path.clone(), source };
+    let bytes = feature_matrix_bytes(&path, matrix)?;
     let note = TableNote {
         basis: table.basis(environment.config)?,
-        hash: ContentId::of_file(&path).map_err(io)?.to_hex(),
+        hash: ContentId::of_bytes(&bytes).to_hex(),
         rows: matrix.rows.len(),
     };
-    let bytes = serde_json::to_vec_pretty(&note)
+    let note = serde_json::to_vec_pretty(&note)
         .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
-    let note_path = folder.join(format!("{name}.json"));
-    write_atomically(&note_path, &bytes)
-        .map_err(|source| PipelineError::Io { path: note_path.clone(), source })
+    Ok([(path, bytes), (folder.join(format!("{name}.json")), note)])
+}
+
+/// The tables that some stages write.
+pub(crate) fn tables_of(stages: &StageSelection) -> Vec<FeatureTable> {
+    let all = [FeatureTable::Native, FeatureTable::Scaled, FeatureTable::Facts];
+    let any = stages.has(Stage::Features) || stages.has(Stage::ScaledFeatures);
+    all.into_iter()
+        .filter(|table| any && (*table == FeatureTable::Facts || stages.has(table.stage())))
+        .collect()
+}
+
+/// What is wrong with a table by what its note says of it, without the units that it is made from.
+pub(crate) fn check_note(
+    workspace: &Workspace,
+    table: FeatureTable,
+) -> Result<Option<(PathBuf, Flaw)>, PipelineError> {
+    let folder = workspace.features();
+    let (path, note) = (
+        folder.join(format!("{}.parquet", table.name())),
+        folder.join(format!("{}.json", table.name())),
+    );
+    for path in [&path, &note] {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Some((path.clone(), Flaw::Missing)));
+            }
+            Err(source) => return Err(PipelineError::Io { path: path.clone(), source }),
+            Ok(found) if found.len() == 0 => return Ok(Some((path.clone(), Flaw::Empty))),
+            Ok(_) => {}
+        }
+    }
+    let bytes =
+        fs::read(&note).map_err(|source| PipelineError::Io { path: note.clone(), source })?;
+    let said: TableNote = match serde_json::from_slice(&bytes) {
+        Ok(said) => said,
+        Err(error) => return Ok(Some((note, Flaw::Damaged(error.to_string())))),
+    };
+    let found = ContentId::of_file(&path)
+        .map_err(|source| PipelineError::Io { path: path.clone(), source })?
+        .to_hex();
+    if found == said.hash {
+        return Ok(None);
+    }
+    Ok(Some((path, Flaw::Damaged(format!("expected hash {}, found {found}", said.hash)))))
 }
 
 /// Checks that a table is there and was made with the settings of the configuration, as far as its

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fvc_augment::{AugmentError, Forgery, ForgeryKind};
 use fvc_corpus::{DecodeCounts, Failure, FailureTable, Manifest, write_atomically};
 use fvc_media::{
-    ColorTags, ContentId, EncodeSettings, Encoder, Frame, FrameSpan, Limits, MediaError,
-    PartialPolicy, Rational, Reader, Reason,
+    ColorTags, ContentId, EncodeError, EncodeSettings, Encoder, Frame, FrameSpan, Limits,
+    MediaError, PartialPolicy, Rational, Reader, Reason,
 };
 use serde::{Deserialize, Serialize};
 
@@ -394,12 +394,17 @@ fn write_twins(
             found,
         }))
     };
+    // A full disk is not the clip's fault.
+    let refused = |error: EncodeError| match error {
+        EncodeError::Io { path, source } => ClipError::Pipeline(PipelineError::Io { path, source }),
+        error => row("encode_failed", error.to_string()),
+    };
     let kept =
         FrameSpan { first: cut.span.first, last: cut.span.first + u64::from(options.frames) - 1 };
     let mut files = Vec::new();
     let authentic = format!("real/{name}.mp4");
     encode(&written.file(options.out.join(&authentic)), &cut.frames[..keep], rate, options.crf)
-        .map_err(|found| row("encode_failed", found))?;
+        .map_err(refused)?;
     files.push(ForgedFile {
         path: authentic,
         label: "real".to_owned(),
@@ -441,7 +446,7 @@ fn write_twins(
             format!("fake/{name}_t{twin}_{kind}.mp4")
         };
         encode(&written.file(options.out.join(&path)), &frames, rate, options.crf)
-            .map_err(|found| row("encode_failed", found))?;
+            .map_err(refused)?;
         files.push(ForgedFile {
             path,
             label: "fake".to_owned(),
@@ -481,7 +486,7 @@ fn draw_visible(
     }
 }
 
-fn encode(path: &Path, frames: &[Frame], rate: Rational, crf: u8) -> Result<(), String> {
+fn encode(path: &Path, frames: &[Frame], rate: Rational, crf: u8) -> Result<(), EncodeError> {
     let settings = EncodeSettings {
         crf,
         preset: "medium".to_owned(),
@@ -490,13 +495,12 @@ fn encode(path: &Path, frames: &[Frame], rate: Rational, crf: u8) -> Result<(), 
         frame_rate: rate,
         color: ColorTags::default(),
     };
-    let Some(first) = frames.first() else { return Err("no frames".to_owned()) };
-    let mut encoder = Encoder::create(path, first.width(), first.height(), &settings)
-        .map_err(|error| error.to_string())?;
+    let Some(first) = frames.first() else { return Err(EncodeError::NoFrames) };
+    let mut encoder = Encoder::create(path, first.width(), first.height(), &settings)?;
     for frame in frames {
-        encoder.push(frame).map_err(|error| error.to_string())?;
+        encoder.push(frame)?;
     }
-    encoder.finish().map(|_| ()).map_err(|error| error.to_string())
+    encoder.finish().map(drop)
 }
 
 /// `forgeries.json` with everything, and `corpus.csv` as `fvc index` reads it; the table last,

@@ -7,13 +7,15 @@ use fvc_corpus::{
     Candidate, DecodeCounts, Failure, FailureTable, FakeVideoCorpus, FvcTables, Gathered, Index,
     Label, LabelPolicy, Manifest, gather, read_fake_video_corpus,
 };
-use fvc_media::{ContentId, Reader, Reason};
+use fvc_media::{MediaError, Reader, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::PipelineError;
+use crate::gathering::{Built, Found, Gathering, IndexRecord, Row, build, gathered_hash};
 use crate::lock::Lock;
 use crate::pass::media_failure;
 use crate::stages::Environment;
+use crate::workspace::remove_shards;
+use crate::{PipelineError, Shard, Workspace};
 
 /// What indexing found.
 #[derive(Clone, Debug)]
@@ -35,18 +37,39 @@ pub struct IndexOutcome {
     pub ignored: u64,
 }
 
-/// A candidate that holds a video, with its content id and its size in bytes; or why it does not.
-type Looked = Result<(Candidate, ContentId, u64), Box<Failure>>;
+/// What a share of an index found.
+#[derive(Clone, Debug)]
+pub struct IndexShareOutcome {
+    /// The share.
+    pub shard: Shard,
+    /// Every input of the share is in it, as a file that holds a video or as a failure. Which files
+    /// are sources is known when all shares are: the same bytes may stand in two of them.
+    pub manifest: Manifest,
+    /// Inputs of the share that hold no video.
+    pub failures: Vec<Failure>,
+    /// Where its records stand.
+    pub folder: PathBuf,
+}
 
 /// Identifies and probes one candidate.
-fn look(reader: &Reader, candidate: Candidate) -> Looked {
+///
+/// # Errors
+/// What the file is not to blame for.
+fn look(reader: &Reader, candidate: Candidate) -> Result<Found, PipelineError> {
+    let failed = |error: MediaError, content_id| match error.reason {
+        Reason::Cancelled => Err(PipelineError::Cancelled),
+        Reason::CacheUnavailable => Err(error.into()),
+        _ => Ok(Found::Failed(media_failure(&error, content_id, "index"))),
+    };
     let path = &candidate.path;
-    let identity =
-        reader.identify(path).map_err(|error| Box::new(media_failure(&error, None, "index")))?;
-    reader
-        .probe(path)
-        .map_err(|error| Box::new(media_failure(&error, Some(identity.content_id), "index")))?;
-    Ok((candidate, identity.content_id, identity.bytes))
+    let identity = match reader.identify(path) {
+        Ok(identity) => identity,
+        Err(error) => return failed(error, None),
+    };
+    match reader.probe(path) {
+        Ok(_) => Ok(Found::Video(Box::new(candidate), identity.content_id, identity.bytes)),
+        Err(error) => failed(error, Some(identity.content_id)),
+    }
 }
 
 impl IndexOutcome {
@@ -86,7 +109,20 @@ pub fn index(
     Ok(outcome)
 }
 
-/// Does the same with the Fake Video Corpus below a folder, under the label policy of the
+/// Reads all folders and tables, but looks only at the files of one share, and writes what it found
+/// among the records of the stages. [`crate::merge`] makes the index of all shares.
+///
+/// # Errors
+/// An input is no folder and no table, the workspace cannot be written, or the user asked to stop.
+pub fn index_share(
+    environment: &Environment<'_>,
+    inputs: &[PathBuf],
+    shard: Shard,
+) -> Result<IndexShareOutcome, PipelineError> {
+    share_gathered(environment, gather(inputs)?, None, shard)
+}
+
+/// Does the same as [`index`] with the Fake Video Corpus below a folder, under the label policy of the
 /// configuration. Where nothing could be used, what its tables hold is told all the same;
 /// [`IndexOutcome::usable`] says so.
 ///
@@ -102,6 +138,20 @@ pub fn index_fake_video_corpus(
     Ok((tables, index_gathered(environment, gathered, Some(policy))?))
 }
 
+/// Does the same as [`index_share`] with the Fake Video Corpus below a folder.
+///
+/// # Errors
+/// As [`index_fake_video_corpus`].
+pub fn index_fake_video_corpus_share(
+    environment: &Environment<'_>,
+    folder: &Path,
+    shard: Shard,
+) -> Result<(FvcTables, IndexShareOutcome), PipelineError> {
+    let policy = environment.config.fvc;
+    let FakeVideoCorpus { tables, gathered } = read_fake_video_corpus(folder, policy)?;
+    Ok((tables, share_gathered(environment, gathered, Some(policy), shard)?))
+}
+
 /// Writes the index, the failure table and the manifest of what was gathered.
 fn index_gathered(
     environment: &Environment<'_>,
@@ -110,64 +160,120 @@ fn index_gathered(
 ) -> Result<IndexOutcome, PipelineError> {
     // Stages that are at work go on with the index they began with.
     let _lock = Lock::exclusive(&environment.workspace.index_lock(), &environment.cancel)?;
+    let manifest = Manifest::begin("index", &environment.config.hash()?);
+    let gathering = identify(environment, gathered, policy, Shard::WHOLE)?;
+    let outcome = write_index(environment, manifest, vec![gathering])?;
+    if outcome.groups > 0 {
+        // What shares found before is of another index.
+        remove_shards(&environment.workspace.stage("index"))?;
+    }
+    Ok(outcome)
+}
+
+/// Writes what one share of what was gathered is.
+fn share_gathered(
+    environment: &Environment<'_>,
+    gathered: Gathered,
+    policy: Option<LabelPolicy>,
+    shard: Shard,
+) -> Result<IndexShareOutcome, PipelineError> {
+    // Shares work beside one another; who joins them waits for all that are at work.
+    let _lock = Lock::shared(&environment.workspace.index_lock(), &environment.cancel)?;
     let mut manifest = Manifest::begin("index", &environment.config.hash()?);
-    manifest.inputs(gathered.inputs);
+    let gathering = identify(environment, gathered, policy, shard)?;
+    manifest.inputs(gathering.rows.len() as u64);
     manifest.label_policy(policy);
+    let mut failures = Vec::new();
+    for row in &gathering.rows {
+        match &row.found {
+            Found::Refused(failure) | Found::Failed(failure) => {
+                manifest.failed(&failure.reason);
+                failures.push(failure.clone());
+            }
+            Found::Video(..) => manifest.completed(),
+        }
+    }
+    manifest.decodes(DecodeCounts { probes: gathering.probes, ..DecodeCounts::default() });
+    let folder = environment.workspace.shard("index", shard);
+    FailureTable::from(failures.clone()).save(&folder)?;
+    manifest.save(&folder.join("manifest.json"))?;
+    IndexRecord { gatherings: vec![gathering], manifest: manifest.clone() }.save(&folder)?;
+    Ok(IndexShareOutcome { shard, manifest, failures, folder })
+}
+
+/// Looks at every file of a share of what was gathered.
+fn identify(
+    environment: &Environment<'_>,
+    gathered: Gathered,
+    policy: Option<LabelPolicy>,
+    shard: Shard,
+) -> Result<Gathering, PipelineError> {
+    let hash = gathered_hash(&gathered, policy)?;
+    let Gathered { candidates, failures, inputs, ties, ignored } = gathered;
+    let before = failures.len();
+    let mut rows: Vec<Row> = failures
+        .into_iter()
+        .enumerate()
+        .filter(|(_, failure)| shard.has_path(&failure.path))
+        .map(|(at, failure)| Row { position: at as u64, found: Found::Refused(failure) })
+        .collect();
+    let candidates: Vec<(usize, Candidate)> = candidates
+        .into_iter()
+        .enumerate()
+        .filter(|(_, candidate)| shard.has_path(&candidate.path))
+        .collect();
     let reader = environment.reader()?;
-    environment.progress.begin("files", gathered.candidates.len() as u64);
-    let looked: Vec<Option<Looked>> = environment.threads()?.install(|| {
-        gathered
-            .candidates
+    environment.progress.begin("files", candidates.len() as u64);
+    let looked: Vec<Result<Row, PipelineError>> = environment.threads()?.install(|| {
+        candidates
             .into_par_iter()
-            .map(|candidate| {
-                environment.stop_if_cancelled().ok()?;
-                let looked = look(&reader, candidate);
+            .map(|(at, candidate)| {
+                environment.stop_if_cancelled()?;
+                let found = look(&reader, candidate)?;
                 environment.progress.advance(1);
-                Some(looked)
+                Ok(Row { position: (before + at) as u64, found })
             })
             .collect()
     });
     environment.progress.end();
     environment.stop_if_cancelled()?;
-
-    let mut failures = gathered.failures;
-    let mut identified = Vec::new();
-    for looked in looked {
-        match looked {
-            Some(Ok(found)) => identified.push(found),
-            Some(Err(failure)) if failure.reason == Reason::Cancelled.code() => {
-                return Err(PipelineError::Cancelled);
-            }
-            Some(Err(failure)) => failures.push(*failure),
-            None => return Err(PipelineError::Cancelled),
-        }
+    for row in looked {
+        rows.push(row?);
     }
-    let (index, refused) = Index::build(identified, &gathered.ties);
-    failures.extend(refused);
-    let index = index.with_label_policy(policy);
+    Ok(Gathering {
+        hash,
+        shard,
+        config: environment.config.clone(),
+        policy,
+        inputs,
+        ignored,
+        ties,
+        probes: reader.counters().probes(),
+        rows,
+    })
+}
+
+/// Writes the index of whole gatherings, with its failure table and manifest. Whoever calls holds the
+/// index for itself.
+pub(crate) fn write_index(
+    environment: &Environment<'_>,
+    mut manifest: Manifest,
+    gatherings: Vec<Gathering>,
+) -> Result<IndexOutcome, PipelineError> {
+    let Built { index, failures } = build(&gatherings)?;
+    manifest.inputs(gatherings.iter().map(|gathering| gathering.inputs).sum());
+    manifest.label_policy(index.label_policy());
     for _ in index.sources() {
         manifest.completed();
     }
     for failure in &failures {
         manifest.failed(&failure.reason);
     }
-    let counters = reader.counters();
-    manifest.decodes(DecodeCounts { probes: counters.probes(), ..DecodeCounts::default() });
-
-    manifest.finish()?;
-    let found_nothing = index.sources().is_empty();
-    // An index that was good is not given up for a mistyped folder: what was wrong then stands
-    // beside the records of the stages.
-    let folder = if found_nothing {
-        environment.workspace.stage("index")
-    } else {
-        environment.workspace.index()
-    };
-    FailureTable::from(failures.clone()).save(&folder)?;
-    manifest.save(&folder.join("manifest.json"))?;
-    if !found_nothing {
-        index.save(&folder)?;
-    }
+    let probes = gatherings.iter().map(|gathering| gathering.probes).sum();
+    manifest.decodes(DecodeCounts { probes, ..DecodeCounts::default() });
+    let ignored = gatherings.iter().map(|gathering| gathering.ignored).sum();
+    let record = IndexRecord { gatherings, manifest };
+    let folder = save_index(environment.workspace, &record, &index, &failures)?;
     let mut sources = [0_usize; 2];
     let mut holding = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
     for source in index.sources() {
@@ -178,9 +284,30 @@ fn index_gathered(
         sources,
         groups_by_label: [holding[Label::Real.index()].len(), holding[Label::Fake.index()].len()],
         groups: index.groups().group_count(),
-        ignored: gathered.ignored,
-        manifest,
+        ignored,
+        manifest: record.manifest,
         failures,
         folder,
     })
+}
+
+/// Writes all files of an index, and says where they stand.
+pub(crate) fn save_index(
+    workspace: &Workspace,
+    record: &IndexRecord,
+    index: &Index,
+    failures: &[Failure],
+) -> Result<PathBuf, PipelineError> {
+    record.manifest.finish()?;
+    let found_nothing = index.sources().is_empty();
+    // An index that was good is not given up for a mistyped folder: what was wrong then stands
+    // beside the records of the stages.
+    let folder = if found_nothing { workspace.stage("index") } else { workspace.index() };
+    FailureTable::from(failures.to_vec()).save(&folder)?;
+    record.manifest.save(&folder.join("manifest.json"))?;
+    if !found_nothing {
+        record.save(&folder)?;
+        index.save(&folder)?;
+    }
+    Ok(folder)
 }

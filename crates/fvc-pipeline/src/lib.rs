@@ -4,6 +4,8 @@
 //! - [`index`] reads folders and tables into a [`Workspace`], [`index_fake_video_corpus`] that corpus.
 //! - [`run_stages`] plans what every source owes ([`plan`]) and pays it in one pass a source:
 //!   variants, features, scaled frames, features of scaled frames.
+//! - A [`Shard`] is a share of either; [`merge`] joins shares, and whole workspaces. [`verify`] holds a
+//!   workspace against its records, and mends it.
 //! - [`train`] joins the tables, asks the split for views, fits, calibrates, evaluates and writes a
 //!   run folder.
 //! - [`predict`] gives a verdict on new videos; [`forge`] makes manipulated twins to learn from.
@@ -25,7 +27,7 @@
 //! };
 //! fvc_pipeline::index(&environment, &[PathBuf::from("corpus.csv")])?;
 //! let stages: StageSelection = "1-4".parse()?;
-//! let outcome = fvc_pipeline::run_stages(&environment, &stages)?;
+//! let outcome = fvc_pipeline::run_stages(&environment, &stages, None)?;
 //! assert_eq!(outcome.failures.len(), 0);
 //! let trained = fvc_pipeline::train(&environment, &TrainOptions::default())?;
 //! println!("{}", trained.chosen_file.display());
@@ -34,22 +36,30 @@
 
 mod config;
 mod error;
+mod examine;
 mod facts_columns;
 mod feature_tables;
 mod forging;
+mod gathering;
 mod group_explanation;
 mod grouping;
 mod indexing;
 mod inputs;
+mod join_units;
 mod lock;
+mod merge;
 mod pass;
 pub mod plan;
 mod prediction;
 mod progress;
 pub mod runs;
+mod sealed_record;
+mod shard;
+mod stage_record;
 mod stages;
 mod training;
 mod unit;
+mod verify;
 mod workspace;
 
 pub use config::{AugmentConfig, Config, ReadingConfig, ScaleConfig, SplitSection, TrainConfig};
@@ -58,16 +68,22 @@ pub use feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX};
 pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
 pub use group_explanation::{ExplainedSource, GroupExplanation, explain_group};
 pub use grouping::{Grouping, LargeGroup, group_sources};
-pub use indexing::{IndexOutcome, index, index_fake_video_corpus};
+pub use indexing::{
+    IndexOutcome, IndexShareOutcome, index, index_fake_video_corpus, index_fake_video_corpus_share,
+    index_share,
+};
+pub use merge::{MergeOutcome, merge};
 pub use plan::{Stage, StageSelection};
 pub use prediction::{
     FilePrediction, KnownAs, LoadedModel, PredictOptions, Predictions, ScoredFile, predict,
 };
 pub use progress::{Progress, Silent};
+pub use shard::{Shard, ShardError};
 pub use stages::{Environment, StagesOutcome, run_stages};
 pub use training::{
     Machine, ModelRecipe, RunRecord, SealedResult, SourceCounts, TrainOptions, TrainOutcome,
     TrainedModel, check_training, newest_model, train,
 };
 pub use unit::{Output, Pass, Unit, UnitState};
+pub use verify::{Checked, Finding, VerifyOutcome, Wrong, verify};
 pub use workspace::Workspace;

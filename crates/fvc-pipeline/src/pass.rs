@@ -11,8 +11,8 @@ use fvc_clips::{ClipStore, ClipWriter, scale_frame};
 use fvc_corpus::{Failure, Fingerprint, FingerprintBuilder, Source, write_atomically};
 use fvc_features::{ClipFacts, Extractor, NATIVE, SCALED};
 use fvc_media::{
-    ColorTags, ContentId, DecodeVerdict, EncodeSettings, Encoder, Facts, Frame, MediaError,
-    Rational, ReadMode, Reader, Reason, Window,
+    ColorTags, ContentId, DecodeVerdict, EncodeError, EncodeSettings, Encoder, Facts, Frame,
+    MediaError, Rational, ReadMode, Reader, Reason, Window,
 };
 
 use crate::plan::{Owed, Task, Wanted};
@@ -58,6 +58,23 @@ pub(crate) fn media_failure(
     }
 }
 
+/// What the media layer says of a source is its failure, unless it is the machine's.
+fn of_media(error: MediaError, source: &Source) -> PassError {
+    match error.reason {
+        Reason::Cancelled => PassError::Pipeline(PipelineError::Cancelled),
+        Reason::CacheUnavailable => PassError::Pipeline(error.into()),
+        _ => PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass"))),
+    }
+}
+
+/// A variant that could not be written: the machine's failure, or that of what was to be encoded.
+fn of_encoding(error: EncodeError, row: &dyn Fn(&str, &str, String) -> PassError) -> PassError {
+    match error {
+        EncodeError::Io { path, source } => PassError::Pipeline(PipelineError::Io { path, source }),
+        error => row("encode_failed", "an MP4 file", error.to_string()),
+    }
+}
+
 /// What is made of one variant of the clip, window by window.
 struct VariantSinks {
     draw: Option<Draw>,
@@ -96,9 +113,8 @@ pub(crate) fn run_pass(
     };
     // The bytes must still be those that were indexed: features of other bytes under this id
     // would be somebody else's.
-    let identity = context.reader.identify(&source.path).map_err(|error| {
-        PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass")))
-    })?;
+    let identity =
+        context.reader.identify(&source.path).map_err(|error| of_media(error, source))?;
     if identity.content_id != source.content_id {
         return Err(row(
             Reason::Changed.code(),
@@ -107,9 +123,8 @@ pub(crate) fn run_pass(
         ));
     }
     let mut sinks = make_sinks(context, source, draws, &owed)?;
-    let frame_rate = source_frame_rate(context.reader, &source.path).map_err(|error| {
-        PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass")))
-    })?;
+    let frame_rate =
+        source_frame_rate(context.reader, &source.path).map_err(|error| of_media(error, source))?;
 
     let mut stopped: Option<PassError> = None;
     let mut feed_sinks =
@@ -142,13 +157,7 @@ pub(crate) fn run_pass(
     if let Some(error) = stopped {
         return Err(error);
     }
-    let report = report.map_err(|error| {
-        if error.reason == Reason::Cancelled {
-            PassError::Pipeline(PipelineError::Cancelled)
-        } else {
-            PassError::Source(Box::new(media_failure(&error, Some(source.content_id), "pass")))
-        }
-    })?;
+    let report = report.map_err(|error| of_media(error, source))?;
     if report.sampling.windows.is_empty() {
         return Err(row(Reason::Corrupt.code(), "at least one frame", "none".to_owned()));
     }
@@ -326,14 +335,12 @@ fn feed(
             {
                 let settings = variant_encoding(frame_rate.unwrap_or_else(|| shown_rate(window)));
                 let encoder = Encoder::create(&path, first.width(), first.height(), &settings)
-                    .map_err(|error| row("encode_failed", "an MP4 file", error.to_string()))?;
+                    .map_err(|error| of_encoding(error, &row))?;
                 file.encoder = Some(encoder);
             }
             if let Some(encoder) = &mut file.encoder {
                 for frame in frames {
-                    encoder
-                        .push(frame)
-                        .map_err(|error| row("encode_failed", "an MP4 file", error.to_string()))?;
+                    encoder.push(frame).map_err(|error| of_encoding(error, &row))?;
                 }
             }
         }
@@ -370,14 +377,14 @@ fn shown_rate(window: &Window) -> Rational {
 
 /// Why a sink could not end.
 enum FinishError {
-    Encode(String),
+    Encode(EncodeError),
     Pipeline(PipelineError),
 }
 
 impl FinishError {
     fn into_pass_error(self, row: &dyn Fn(&str, &str, String) -> PassError) -> PassError {
         match self {
-            Self::Encode(found) => row("encode_failed", "an MP4 file", found),
+            Self::Encode(error) => of_encoding(error, row),
             Self::Pipeline(error) => PassError::Pipeline(error),
         }
     }
@@ -417,7 +424,7 @@ fn finish(
         Task::File => {
             let file = sink.file.take().ok_or_else(lost)?;
             let encoder = file.encoder.ok_or_else(lost)?;
-            encoder.finish().map_err(|error| FinishError::Encode(error.to_string()))?;
+            encoder.finish().map_err(FinishError::Encode)?;
             let path = context.workspace.root().join(&file.relative);
             let io =
                 |source| FinishError::Pipeline(PipelineError::Io { path: path.clone(), source });

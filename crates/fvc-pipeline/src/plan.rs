@@ -12,7 +12,7 @@ use fvc_features::{NATIVE, SCALED};
 use fvc_media::{ContentId, THUMBNAIL_VERSION};
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Output, PipelineError, UnitState, Workspace};
+use crate::{Config, PipelineError, UnitState, Workspace};
 
 /// A stage of the way from videos to a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ impl fmt::Display for Stage {
 }
 
 /// Which stages to run, as written on the command line: `1-4`, `2,4`, `1-3,5`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageSelection(BTreeSet<Stage>);
 
 impl StageSelection {
@@ -77,6 +77,18 @@ impl StageSelection {
     /// Whether a stage is selected.
     pub fn has(&self, stage: Stage) -> bool {
         self.0.contains(&stage)
+    }
+
+    /// The same without one of them.
+    #[must_use]
+    pub(crate) fn without(&self, stage: Stage) -> Self {
+        Self(self.iter().filter(|own| *own != stage).collect())
+    }
+
+    /// The name under which stages 1 to 4, done at once, keep their records.
+    pub(crate) fn command(&self) -> String {
+        let names: Vec<&str> = self.iter().map(Stage::name).collect();
+        if names.len() == 4 { "run".to_owned() } else { names.join("+") }
     }
 
     /// The selected stages in order.
@@ -267,14 +279,8 @@ pub fn owed(
         .into_iter()
         .filter(|output| match unit.outputs.get(&output.name) {
             None => true,
-            Some(Output::Features(_)) => false,
-            Some(Output::Clip(entry)) => {
-                let bad = store.verify(entry).is_err();
-                damaged += usize::from(bad);
-                bad
-            }
-            Some(Output::File { path, bytes, hash }) => {
-                let bad = !file_is(&workspace.root().join(path), *bytes, hash);
+            Some(made) => {
+                let bad = made.check(workspace, store).is_err();
                 damaged += usize::from(bad);
                 bad
             }
@@ -301,12 +307,4 @@ pub fn owed(
         reasons.push("files lost or changed".to_owned());
     }
     Owed { outputs, reason: reasons.join("; ") }
-}
-
-fn file_is(path: &std::path::Path, bytes: u64, hash: &str) -> bool {
-    let Ok(file) = std::fs::File::open(path) else { return false };
-    if file.metadata().map(|found| found.len()).ok() != Some(bytes) {
-        return false;
-    }
-    ContentId::of_reader(file).is_ok_and(|found| found.to_hex() == hash)
 }

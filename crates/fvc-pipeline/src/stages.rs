@@ -5,17 +5,20 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_clips::ClipStore;
-use fvc_corpus::{DecodeCounts, Failure, FailureTable, Index, Manifest, Source, write_atomically};
+use fvc_corpus::{DecodeCounts, Failure, Index, Manifest, Source, write_atomically};
 use fvc_media::{ContentId, DecodeVerdict, MediaCache, Reader};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::feature_tables::write_feature_tables;
+use crate::gathering::{IndexRecord, build};
 use crate::grouping::group_sources;
 use crate::lock::Lock;
 use crate::pass::{PassContext, PassError, acceptable, run_pass};
 use crate::plan::{Stage, StageSelection, draws, owed, wanted};
-use crate::{Config, PipelineError, Progress, Unit, UnitState, Workspace};
+use crate::stage_record::{Basis, Ending, Fate, StageRecord};
+use crate::workspace::remove_shards;
+use crate::{Config, PipelineError, Progress, Shard, Unit, UnitState, Workspace};
 
 /// What a command that reads videos works with.
 pub struct Environment<'a> {
@@ -74,20 +77,12 @@ pub struct StagesOutcome {
     pub folder: std::path::PathBuf,
 }
 
-/// What became of one source, and what it cost.
-struct Fate {
-    /// Whether it is damaged; or why it gave no result.
-    result: Result<bool, Box<Failure>>,
-    /// Why it was to be decoded, when something was owed.
-    reason: Option<String>,
-    /// Decodes of it (none where a failure was known from before), of our own encodes, and probes.
-    sources: u64,
-    own: u64,
-    probes: u64,
-}
-
 /// Runs the selected stages of 1 to 4 over every source of the index: plans what each owes, pays it
 /// in one pass, and writes the feature tables, the failure table and the manifest.
+///
+/// A shard does so with its share of the sources, and writes its own failure table and manifest;
+/// [`crate::merge`] joins those of all shards and writes the tables. Where there is no index yet, the
+/// sources of a shard are those that the same shard of the index found.
 ///
 /// # Errors
 /// There is no index, the disk has no room for the clips, the workspace cannot be written, or the
@@ -95,18 +90,18 @@ struct Fate {
 pub fn run_stages(
     environment: &Environment<'_>,
     stages: &StageSelection,
+    shard: Option<Shard>,
 ) -> Result<StagesOutcome, PipelineError> {
     let Environment { config, workspace, .. } = environment;
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
-    let index = Index::load(&workspace.index())?;
+    let (sources, basis) = basis_of(workspace, shard)?;
     let reader = environment.reader()?;
     let store = ClipStore::open(&workspace.clips())?;
-    let names: Vec<&str> =
-        stages.iter().filter(|stage| *stage != Stage::Train).map(Stage::name).collect();
-    let command = if names.len() == 4 { "run".to_owned() } else { names.join("+") };
-    let mut manifest = Manifest::begin(&command, &config.hash()?);
+    let stages = stages.without(Stage::Train);
+    let command = stages.command();
+    let manifest = Manifest::begin(&command, &config.hash()?);
     if stages.has(Stage::Scale) {
-        check_room(environment, &index, &store, stages)?;
+        check_room(environment, &sources, &store, &stages)?;
     }
 
     let context = PassContext {
@@ -116,11 +111,10 @@ pub fn run_stages(
         store: &store,
         cancel: &environment.cancel,
     };
-    environment.progress.begin("sources", index.sources().len() as u64);
+    environment.progress.begin("sources", sources.len() as u64);
     let fatal: Mutex<Option<PipelineError>> = Mutex::new(None);
     let fates: Vec<Option<Fate>> = environment.threads()?.install(|| {
-        index
-            .sources()
+        sources
             .par_iter()
             .map(|source| {
                 let stopped = match fatal.lock() {
@@ -130,7 +124,7 @@ pub fn run_stages(
                 if stopped || environment.cancel.load(Ordering::Relaxed) {
                     return None;
                 }
-                let fate = complete_source(&context, stages, source);
+                let fate = complete_source(&context, &stages, source);
                 environment.progress.advance(1);
                 match fate {
                     Ok(fate) => Some(fate),
@@ -150,74 +144,90 @@ pub fn run_stages(
     }
     environment.stop_if_cancelled()?;
 
-    let mut failures = Vec::new();
-    let mut damaged = 0;
-    let mut decodes = DecodeCounts::default();
+    let inputs = sources.len() as u64;
     // A source without a fate was neither finished nor stopped: the counts will not add up.
-    for fate in fates.into_iter().flatten() {
-        match fate.result {
-            Ok(is_damaged) => {
-                damaged += u64::from(is_damaged);
-                manifest.completed();
-            }
-            Err(failure) => {
-                manifest.failed(&failure.reason);
-                failures.push(*failure);
-            }
-        }
-        decodes.sources += fate.sources;
-        decodes.own += fate.own;
-        decodes.probes += fate.probes;
-        if let Some(reason) = fate.reason.filter(|_| fate.sources > 0) {
-            *decodes.reasons.entry(reason).or_insert(0) += fate.sources;
-        }
+    let fates = fates.into_iter().flatten().collect();
+    let share = shard.unwrap_or(Shard::WHOLE);
+    let record = StageRecord::new(stages, share, config, basis, inputs, fates, manifest)?;
+    if let Some(shard) = shard {
+        return record.save(&workspace.shard(&command, shard));
     }
-    manifest.inputs(index.sources().len() as u64);
-    manifest.decodes(decodes);
+    let outcome = conclude(environment, &record, &sources)?;
+    // What shares did before is of another run.
+    remove_shards(&workspace.stage(&command))?;
+    Ok(outcome)
+}
 
-    let failed: std::collections::BTreeSet<_> =
-        failures.iter().filter_map(|failure| failure.content_id).collect();
+/// The sources that a command works on, and where they come from.
+fn basis_of(
+    workspace: &Workspace,
+    shard: Option<Shard>,
+) -> Result<(Vec<Source>, Basis), PipelineError> {
+    if let Some(shard) = shard
+        && !workspace.index().join("sources.json").exists()
+        && let Some(found) = IndexRecord::load(&workspace.shard("index", shard))?
+        && let [gathering] = found.gatherings.as_slice()
+    {
+        let basis = Basis::Gathered(gathering.hash.clone());
+        // Its groups are not whole; nothing before training asks for them.
+        return Ok((build(&found.gatherings)?.index.sources().to_vec(), basis));
+    }
+    let index = Index::load(&workspace.index())?;
+    let shard = shard.unwrap_or(Shard::WHOLE);
+    let own = index.sources().iter().filter(|source| shard.has_source(&source.content_id));
+    Ok((own.cloned().collect(), Basis::Index(index.hash().to_owned())))
+}
+
+/// Writes what the whole of a command leaves behind: tables from the units, failure table, manifest
+/// and record.
+pub(crate) fn conclude(
+    environment: &Environment<'_>,
+    record: &StageRecord,
+    sources: &[Source],
+) -> Result<StagesOutcome, PipelineError> {
+    let stages = record.stages();
     let usable: Vec<&Source> =
-        index.sources().iter().filter(|source| !failed.contains(&source.content_id)).collect();
+        sources.iter().filter(|source| record.completed(&source.content_id)).collect();
     // Tables that are there stay as they are when nothing could be read.
     if !usable.is_empty() {
         if stages.has(Stage::Augment) {
             write_draws(environment, &usable)?;
         }
-        write_feature_tables(environment, stages, &usable)?;
+        write_feature_tables(environment, &stages, &usable)?;
     }
-
-    let folder = workspace.stage(&command);
-    FailureTable::from(failures.clone()).save(&folder)?;
-    manifest.finish()?;
-    manifest.save(&folder.join("manifest.json"))?;
+    let mut outcome = record.save(&environment.workspace.stage(&stages.command()))?;
     if usable.is_empty() {
         return Err(PipelineError::NothingUsable {
-            inputs: index.sources().len() as u64,
-            first: failures
+            inputs: sources.len() as u64,
+            first: outcome
+                .failures
                 .first()
                 .map_or_else(|| "the index is empty".to_owned(), ToString::to_string),
         });
     }
-    let notes = group_sources(environment)?.notes();
-    Ok(StagesOutcome { manifest, failures, damaged, notes, folder })
+    outcome.notes = group_sources(environment)?.notes();
+    Ok(outcome)
 }
 
 /// Brings one source to where all that is wanted of it is there.
 ///
 /// One process at a time: what another adds to the record meanwhile would be lost when this one
 /// writes it.
-fn complete_source(
+pub(crate) fn complete_source(
     context: &PassContext<'_>,
     stages: &StageSelection,
     source: &Source,
 ) -> Result<Fate, PipelineError> {
     let reader = context.reader.counted_apart();
     let context = &PassContext { reader: &reader, ..*context };
-    let fate = |result, reason| {
+    let fate = |result, reason: Option<String>| {
         let counters = reader.counters();
         let (sources, own, probes) = (counters.sources(), counters.own(), counters.probes());
-        Ok(Fate { result, reason, sources, own, probes })
+        // No decode where a failure was known from before.
+        let reason = reason.filter(|_| sources > 0);
+        let reasons = reason.into_iter().map(|reason| (reason, sources)).collect();
+        let decodes = DecodeCounts { sources, own, probes, reasons };
+        Ok(Fate { content_id: source.content_id, result, decodes })
     };
     let wanted = wanted(context.config, stages, &source.content_id)?;
     let own_draws = draws(context.config, &source.content_id)?;
@@ -227,12 +237,12 @@ fn complete_source(
     if let UnitState::Whole(unit) = &state
         && let Err(failure) = acceptable(context.config, source, &unit.verdict)
     {
-        return fate(Err(failure), None);
+        return fate(Ending::Failed(failure), None);
     }
     let owed = owed(wanted, &state, context.workspace, context.store);
     if owed.outputs.is_empty() {
         let damaged = matches!(&state, UnitState::Whole(unit) if is_damaged(unit));
-        return fate(Ok(damaged), None);
+        return fate(Ending::Complete { damaged }, None);
     }
     let reason = owed.reason.clone();
     let unit = match state {
@@ -242,14 +252,14 @@ fn complete_source(
     match run_pass(context, source, &own_draws, owed, unit) {
         Ok(unit) => {
             unit.save(&path)?;
-            fate(Ok(is_damaged(&unit)), Some(reason))
+            fate(Ending::Complete { damaged: is_damaged(&unit) }, Some(reason))
         }
-        Err(PassError::Source(failure)) => fate(Err(failure), Some(reason)),
+        Err(PassError::Source(failure)) => fate(Ending::Failed(failure), Some(reason)),
         Err(PassError::Pipeline(error)) => Err(error),
     }
 }
 
-fn is_damaged(unit: &Unit) -> bool {
+pub(crate) fn is_damaged(unit: &Unit) -> bool {
     matches!(unit.verdict, DecodeVerdict::Partial { .. })
 }
 
@@ -264,6 +274,16 @@ struct DrawRecord<'a> {
 /// Writes the one draw of every variant: its kind and parameters, from which it is made again bit for
 /// bit, whether or not it was ever written as a file.
 fn write_draws(environment: &Environment<'_>, sources: &[&Source]) -> Result<(), PipelineError> {
+    let path = environment.workspace.variants().join("draws.jsonl");
+    write_atomically(&path, &draw_lines(environment, sources)?)
+        .map_err(|source| PipelineError::Io { path: path.clone(), source })
+}
+
+/// The lines of `variants/draws.jsonl`.
+pub(crate) fn draw_lines(
+    environment: &Environment<'_>,
+    sources: &[&Source],
+) -> Result<Vec<u8>, PipelineError> {
     let mut lines = Vec::new();
     for source in sources {
         for draw in &draws(environment.config, &source.content_id)? {
@@ -273,21 +293,19 @@ fn write_draws(environment: &Environment<'_>, sources: &[&Source]) -> Result<(),
             lines.push(b'\n');
         }
     }
-    let path = environment.workspace.variants().join("draws.jsonl");
-    write_atomically(&path, &lines)
-        .map_err(|source| PipelineError::Io { path: path.clone(), source })
+    Ok(lines)
 }
 
 /// Whether the disk has room for the clips that are still to be made.
 fn check_room(
     environment: &Environment<'_>,
-    index: &Index,
+    sources: &[Source],
     store: &ClipStore,
     stages: &StageSelection,
 ) -> Result<(), PipelineError> {
     let config = environment.config;
     let mut clips = 0_u64;
-    for source in index.sources() {
+    for source in sources {
         let path = environment.workspace.unit(&source.content_id);
         let state = Unit::load(&path, &source.content_id)?;
         clips += wanted(config, stages, &source.content_id)?

@@ -521,6 +521,7 @@ fn fit_all(
         models,
     };
     folder.write("result.json", &json(&outcome)?)?;
+    folder.seal()?;
     Ok(outcome)
 }
 

@@ -1,16 +1,18 @@
 //! [`Unit`]: what has been computed of one source.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use fvc_augment::Draw;
-use fvc_clips::ClipEntry;
+use fvc_clips::{ClipEntry, ClipStore};
 use fvc_corpus::write_atomically;
 use fvc_media::{ContentId, DecodeVerdict, Facts};
 use serde::{Deserialize, Serialize};
 
-use crate::PipelineError;
+use crate::workspace::CLIPS;
+use crate::{PipelineError, Workspace};
 
 /// Version of the record.
 const UNIT_VERSION: u32 = 1;
@@ -35,6 +37,80 @@ pub enum Output {
         /// BLAKE3 of its bytes, in hexadecimal.
         hash: String,
     },
+}
+
+/// Why an output is not there as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// There is no file.
+    Missing,
+    /// The file has no bytes.
+    Empty,
+    /// The file is another.
+    Damaged(String),
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => formatter.write_str("no file"),
+            Self::Empty => formatter.write_str("a file of no bytes"),
+            Self::Damaged(found) => formatter.write_str(found),
+        }
+    }
+}
+
+impl Output {
+    /// The file that it names, from the workspace's root; nothing where the record holds all of it.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Features(_) => None,
+            Self::Clip(entry) => Some(Path::new(CLIPS).join(&entry.path)),
+            Self::File { path, .. } => Some(PathBuf::from(path)),
+        }
+    }
+
+    /// Whether it is there as it was recorded, by the hash of what it names.
+    pub(crate) fn check(&self, workspace: &Workspace, store: &ClipStore) -> Result<(), Flaw> {
+        let Some(relative) = self.file() else { return Ok(()) };
+        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        if !inside {
+            return Err(Flaw::Damaged(format!("{} is outside", relative.display())));
+        }
+        let path = workspace.root().join(relative);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Flaw::Missing);
+            }
+            Ok(found) if found.len() == 0 => return Err(Flaw::Empty),
+            _ => {}
+        }
+        match self {
+            Self::Features(_) => Ok(()),
+            Self::Clip(entry) => {
+                store.verify(entry).map_err(|error| Flaw::Damaged(error.to_string()))
+            }
+            Self::File { bytes, hash, .. } => file_is(&path, *bytes, hash),
+        }
+    }
+}
+
+fn file_is(path: &Path, bytes: u64, hash: &str) -> Result<(), Flaw> {
+    let damaged = |expected: String, found: String| {
+        Flaw::Damaged(format!("{}: expected {expected}, found {found}", path.display()))
+    };
+    let found = fs::metadata(path).map_err(|error| damaged("a file".into(), error.to_string()))?;
+    if found.len() != bytes {
+        return Err(damaged(format!("{bytes} bytes"), format!("{} bytes", found.len())));
+    }
+    let found = ContentId::of_file(path)
+        .map_err(|error| damaged("a file".into(), error.to_string()))?
+        .to_hex();
+    if found == hash {
+        Ok(())
+    } else {
+        Err(damaged(format!("hash {hash}"), format!("hash {found}")))
+    }
 }
 
 /// One decode of the source: why, and what it gave.

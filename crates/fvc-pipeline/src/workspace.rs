@@ -7,10 +7,13 @@ use fvc_corpus::write_atomically;
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
-use crate::PipelineError;
+use crate::{PipelineError, Shard};
 
 /// Version of the folder's layout.
 const LAYOUT_VERSION: u32 = 1;
+
+/// The folder of the clip store.
+pub(crate) const CLIPS: &str = "clips";
 
 /// The mark that a folder is a workspace.
 #[derive(Serialize, Deserialize)]
@@ -24,13 +27,14 @@ struct Mark {
 /// workspace.json            the mark, with the version of this layout
 /// media.sqlite              media cache: identities, facts, frame indices, verdicts, positions
 /// ledger.sqlite             openings of sealed tests, append-only
-/// index/                    sources, groups, failures, manifest
+/// index/                    sources, groups, failures, manifest, and what they were made from
 /// units/<2 hex>/<id>.json   what has been computed of each source, with hashes
 /// clips/                    clip store: scaled frames
 /// variants/                 draws.jsonl: every variant's kind and parameters; MP4s with --materialise
 /// features/                 stage2.parquet, stage4.parquet, facts.parquet, each with the settings it depends on
 /// locks/                    empty files that processes at work hold locks on
-/// stages/<stage>/           failures and manifest of the last run of each stage
+/// stages/<stage>/           failures, manifest and record of the last run of each stage
+/// stages/<stage>/shard-I-of-N/  the same of one share, until `fvc merge`
 /// splits/                   splits; a split changes only by --replan-split, which the run then notes
 /// runs/<experiment>/run_…/  runs of stage 5
 /// ```
@@ -57,7 +61,8 @@ impl Workspace {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
                 Err(source) => return Err(PipelineError::Io { path: root.to_owned(), source }),
             };
-            if occupied {
+            // Another process may have made the workspace, and begun to fill it, since.
+            if occupied && !mark.exists() {
                 return Err(PipelineError::Corrupt {
                     path: root.to_owned(),
                     expected: "a workspace (with its workspace.json), an empty folder or none"
@@ -154,7 +159,7 @@ impl Workspace {
 
     /// The clip store.
     pub fn clips(&self) -> PathBuf {
-        self.root.join("clips")
+        self.root.join(CLIPS)
     }
 
     /// Materialised variants.
@@ -177,6 +182,11 @@ impl Workspace {
         self.root.join("stages").join(name)
     }
 
+    /// What one share of a stage did.
+    pub fn shard(&self, name: &str, shard: Shard) -> PathBuf {
+        self.stage(name).join(shard.folder())
+    }
+
     /// Splits.
     pub fn splits(&self) -> PathBuf {
         self.root.join("splits")
@@ -186,4 +196,34 @@ impl Workspace {
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
     }
+}
+
+/// The shares whose records stand in the folder of a stage, by number of shares and number.
+pub(crate) fn list_shards(stage: &Path) -> Result<Vec<Shard>, PipelineError> {
+    let io = |source| PipelineError::Io { path: stage.to_owned(), source };
+    let entries = match fs::read_dir(stage) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io(error)),
+    };
+    let mut shards = Vec::new();
+    for entry in entries {
+        shards.extend(Shard::of_folder(&entry.map_err(io)?.file_name().to_string_lossy()));
+    }
+    shards.sort_unstable();
+    Ok(shards)
+}
+
+/// Removes the records of shares from the folder of a stage.
+pub(crate) fn remove_shards(stage: &Path) -> Result<(), PipelineError> {
+    for shard in list_shards(stage)? {
+        let path = stage.join(shard.folder());
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(PipelineError::Io { path, source: error });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fvc_augment::{ForgeryKind, Kind};
 use fvc_corpus::LabelRule;
 use fvc_learn::{Grid, ModelKind};
-use fvc_pipeline::StageSelection;
+use fvc_pipeline::{Shard, StageSelection};
 
 /// Tells authentic video from manipulated or synthetic video, and how far to trust the answer.
 ///
@@ -92,6 +92,8 @@ pub(crate) enum Command {
         explain_group: Option<String>,
         #[command(flatten)]
         parallel: ParallelArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Run stages over the index: one decode a source for all that is owed, then training.
     Run {
@@ -106,6 +108,8 @@ pub(crate) enum Command {
         materialise: MaterialiseArguments,
         #[command(flatten)]
         training: TrainingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 1: variants of every source, one recorded draw a clip.
     Augment {
@@ -115,6 +119,8 @@ pub(crate) enum Command {
         making: MakingArguments,
         #[command(flatten)]
         materialise: MaterialiseArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 2: features at native resolution.
     Features {
@@ -122,6 +128,8 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 3: scaled frames into the clip store.
     Scale {
@@ -129,6 +137,8 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 4: features of scaled frames.
     ScaledFeatures {
@@ -136,6 +146,8 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        shard: ShardArguments,
     },
     /// Stage 5: fit, calibrate and evaluate models; write a run folder.
     Train {
@@ -143,6 +155,9 @@ pub(crate) enum Command {
         making: MakingArguments,
         #[command(flatten)]
         training: TrainingArguments,
+        /// Refused with the reason: training has no shares.
+        #[arg(long, value_name = "I/N", hide = true)]
+        shard: Option<Shard>,
     },
     /// Give a verdict on videos.
     Predict {
@@ -154,6 +169,29 @@ pub(crate) enum Command {
         model: Option<PathBuf>,
         #[command(flatten)]
         reading: ReadingArguments,
+    },
+    /// Join what shares made with --shard: the index, tables and records of the whole.
+    Merge {
+        /// Workspaces to take over from; none: the shares of this workspace.
+        ///
+        /// Taken over are sources with all that was computed of them, what the media cache knows,
+        /// openings of sealed tests and failures; not splits and runs, which are of a part. They are
+        /// left as they are. Two that say different things of one source are refused.
+        #[arg(value_name = "WORKSPACE")]
+        from: Vec<PathBuf>,
+    },
+    /// Check that everything in a workspace is whole: 0 all is, 1 something is not, 2 cannot check.
+    Verify {
+        /// The workspace; missing: that of --workspace.
+        #[arg(value_name = "WORKSPACE")]
+        root: Option<PathBuf>,
+        /// Also mend it: write again what follows from records, remove what nothing names and what is
+        /// half-written, and make again what sources have lost. 1 if something remains.
+        ///
+        /// Decodes the sources that have lost something, once each, and no other. Videos, runs,
+        /// splits and the ledger are never changed.
+        #[arg(long)]
+        repair: bool,
     },
     /// Make manipulated twins of authentic clips, with the same final encode on both sides.
     Forge(ForgeArguments),
@@ -203,6 +241,15 @@ pub(crate) enum Partial {
     Refuse,
     /// Its whole windows are used.
     Use,
+}
+
+/// Which share of the work is done.
+#[derive(Debug, Args)]
+pub(crate) struct ShardArguments {
+    /// Do only share I of N, beside other processes or machines; `fvc merge` joins them. What is
+    /// whose follows from content ids (for index, from paths) and N alone.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// What is made of each source.

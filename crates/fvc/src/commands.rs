@@ -4,10 +4,12 @@ mod cache;
 mod explain_group;
 mod forge;
 mod index;
+mod merge;
 mod models;
 mod predict;
 mod stages;
 mod train;
+mod verify;
 
 use std::io;
 use std::process::ExitCode;
@@ -17,7 +19,9 @@ use std::sync::atomic::AtomicBool;
 use clap::CommandFactory;
 use fvc_learn::{ModelKind, ParameterValue};
 use fvc_media::PartialPolicy;
-use fvc_pipeline::{Config, PipelineError, Progress, Silent, Stage, StageSelection, TrainOptions};
+use fvc_pipeline::{
+    Config, PipelineError, Progress, Shard, Silent, Stage, StageSelection, TrainOptions,
+};
 
 use crate::arguments::{
     Arguments, Command, DamagedArguments, MakingArguments, MaterialiseArguments, ParallelArguments,
@@ -33,6 +37,9 @@ use crate::progress_bar::Bars;
 pub(crate) enum CommandError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// What was to be checked could not be.
+    #[error(transparent)]
+    Unchecked(PipelineError),
     #[error("Standard output or a signal handler: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -58,6 +65,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             complain(&error);
             match error {
                 CommandError::Pipeline(error) => exit_code::of_error(&error),
+                CommandError::Unchecked(PipelineError::Cancelled) => {
+                    ExitCode::from(exit_code::INTERRUPTED)
+                }
+                CommandError::Unchecked(_) => ExitCode::from(exit_code::USAGE),
                 CommandError::Terminal(_) => ExitCode::from(exit_code::FAILED),
             }
         }
@@ -75,16 +86,16 @@ fn complain(error: &CommandError) {
 fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, CommandError> {
     let shared = context.shared;
     match &arguments.command {
-        Command::Index { inputs, fvc, fvc_labels, explain_group, parallel } => {
+        Command::Index { inputs, fvc, fvc_labels, explain_group, parallel, shard } => {
             let given = Given { parallel: Some(parallel), ..Given::default() };
             let mut config = configuration(shared, &given)?;
             config.fvc = fvc_labels.iter().fold(config.fvc, |policy, rule| policy.with(*rule));
             match explain_group {
                 Some(name) => explain_group::run(context, &config, name),
-                None => index::run(context, &config, inputs, fvc.as_deref()),
+                None => index::run(context, &config, inputs, fvc.as_deref(), shard.shard),
             }
         }
-        Command::Run { stages, reading, making, materialise, training } => {
+        Command::Run { stages, reading, making, materialise, training, shard } => {
             let given = Given {
                 materialise: Some(materialise),
                 training: Some(training),
@@ -99,27 +110,28 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
                 .into());
             }
             let options = TrainOptions { replan_split: training.replan_split };
-            stages::run(context, &config, stages, &options)
+            stages::run(context, &config, stages, &options, shard.shard)
         }
-        Command::Augment { reading, making, materialise } => {
+        Command::Augment { reading, making, materialise, shard } => {
             let given = Given { materialise: Some(materialise), ..Given::of(reading, making) };
-            one_stage(context, Stage::Augment, &given)
+            one_stage(context, Stage::Augment, &given, shard.shard)
         }
-        Command::Features { reading, making } => {
-            one_stage(context, Stage::Features, &Given::of(reading, making))
+        Command::Features { reading, making, shard } => {
+            one_stage(context, Stage::Features, &Given::of(reading, making), shard.shard)
         }
-        Command::Scale { reading, making } => {
-            one_stage(context, Stage::Scale, &Given::of(reading, making))
+        Command::Scale { reading, making, shard } => {
+            one_stage(context, Stage::Scale, &Given::of(reading, making), shard.shard)
         }
-        Command::ScaledFeatures { reading, making } => {
-            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making))
+        Command::ScaledFeatures { reading, making, shard } => {
+            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making), shard.shard)
         }
-        Command::Train { making, training } => {
+        Command::Train { making, training, shard } => {
             let given =
                 Given { making: Some(making), training: Some(training), ..Given::default() };
             let config = configuration(shared, &given)?;
             let options = TrainOptions { replan_split: training.replan_split };
-            stages::run(context, &config, &StageSelection::of(&[Stage::Train]), &options)
+            let stages = StageSelection::of(&[Stage::Train]);
+            stages::run(context, &config, &stages, &options, *shard)
         }
         Command::Predict { inputs, model, reading } => {
             let given = Given {
@@ -129,6 +141,11 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             };
             let config = configuration(shared, &given)?;
             predict::run(context, &config, inputs, model.as_deref())
+        }
+        Command::Merge { from } => merge::run(context, from),
+        Command::Verify { root, repair } => {
+            let config = configuration(shared, &Given::default())?;
+            verify::run(context, &config, root.as_deref(), *repair)
         }
         Command::Forge(forging) => {
             let given = Given { damaged: Some(&forging.damaged), ..Given::default() };
@@ -150,9 +167,11 @@ fn one_stage(
     context: &Context<'_>,
     stage: Stage,
     given: &Given<'_>,
+    shard: Option<Shard>,
 ) -> Result<Ending, CommandError> {
     let config = configuration(context.shared, given)?;
-    stages::run(context, &config, &StageSelection::of(&[stage]), &TrainOptions::default())
+    let options = TrainOptions::default();
+    stages::run(context, &config, &StageSelection::of(&[stage]), &options, shard)
 }
 
 /// The options of a command that stand for keys of the configuration.

@@ -12,13 +12,16 @@ pub(crate) enum Ending {
     All,
     /// Some inputs failed; the failure table names them.
     Partial,
+    /// What was checked is not whole.
+    NotWhole,
 }
 
 /// 0: every input gave a result.
 pub(crate) const ALL: u8 = 0;
-/// 1: the command failed.
+/// 1: the command failed, or what it checked is not whole.
 pub(crate) const FAILED: u8 = 1;
-/// 2: the arguments or the configuration are wrong (clap's own code for the former).
+/// 2: the arguments or the configuration are wrong (clap's own code for the former), or what was to be
+/// checked could not be.
 pub(crate) const USAGE: u8 = 2;
 /// 3: finished, with some inputs failed.
 pub(crate) const PARTIAL: u8 = 3;
@@ -31,13 +34,14 @@ pub(crate) fn of(ending: Ending, zero_on_partial: bool) -> ExitCode {
         Ending::All => ALL,
         Ending::Partial if zero_on_partial => ALL,
         Ending::Partial => PARTIAL,
+        Ending::NotWhole => FAILED,
     })
 }
 
 /// The code for why a command failed.
 pub(crate) fn of_error(error: &PipelineError) -> ExitCode {
     ExitCode::from(match error {
-        PipelineError::Config { .. } => USAGE,
+        PipelineError::Config { .. } | PipelineError::Shards { .. } => USAGE,
         PipelineError::Cancelled | PipelineError::Learn(LearnError::Cancelled) => INTERRUPTED,
         _ => FAILED,
     })

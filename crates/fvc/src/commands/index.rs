@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fvc_corpus::FvcTables;
-use fvc_pipeline::{Config, Environment, IndexOutcome, PipelineError, Workspace};
+use fvc_pipeline::{Config, Environment, IndexOutcome, PipelineError, Shard, Workspace};
 use serde_json::json;
 
 use super::{CommandError, Context};
@@ -15,6 +15,7 @@ pub(super) fn run(
     config: &Config,
     inputs: &[PathBuf],
     fvc: Option<&Path>,
+    shard: Option<Shard>,
 ) -> Result<Ending, CommandError> {
     // A typing error makes no workspace.
     for input in inputs {
@@ -27,6 +28,9 @@ pub(super) fn run(
         cancel: context.cancel.clone(),
         progress: context.progress,
     };
+    if let Some(shard) = shard {
+        return share(context, &environment, inputs, fvc, shard);
+    }
     let (tables, outcome) = match fvc {
         Some(folder) => {
             let (tables, outcome) = fvc_pipeline::index_fake_video_corpus(&environment, folder)?;
@@ -50,7 +54,43 @@ pub(super) fn run(
     Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
 }
 
-fn as_json(outcome: &IndexOutcome) -> serde_json::Value {
+/// Looks at one share of the files.
+fn share(
+    context: &Context<'_>,
+    environment: &Environment<'_>,
+    inputs: &[PathBuf],
+    fvc: Option<&Path>,
+    shard: Shard,
+) -> Result<Ending, CommandError> {
+    let (tables, outcome) = match fvc {
+        Some(folder) => {
+            let (tables, outcome) =
+                fvc_pipeline::index_fake_video_corpus_share(environment, folder, shard)?;
+            (Some(tables), outcome)
+        }
+        None => (None, fvc_pipeline::index_share(environment, inputs, shard)?),
+    };
+    if context.shared.json {
+        let mut made = json!({
+            "shard": shard, "manifest": outcome.manifest, "failures": outcome.failures,
+        });
+        if let (Some(tables), Some(made)) = (&tables, made.as_object_mut()) {
+            made.insert("fvc".to_owned(), json!(tables));
+        }
+        display::print_json(&made)?;
+    } else {
+        if let Some(tables) = &tables {
+            display::print(&render(tables))?;
+        }
+        let videos = outcome.manifest.completed_count();
+        display::print(&format!("Shard {shard}: {videos} videos; `fvc merge` makes the index"))?;
+        let table = outcome.folder.join("failures.csv");
+        display::print(&display::failures(&outcome.failures, &table))?;
+    }
+    Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
+}
+
+pub(super) fn as_json(outcome: &IndexOutcome) -> serde_json::Value {
     json!({
         "manifest": outcome.manifest,
         "real": outcome.sources[0],
@@ -63,7 +103,7 @@ fn as_json(outcome: &IndexOutcome) -> serde_json::Value {
     })
 }
 
-fn print(outcome: &IndexOutcome) -> Result<(), CommandError> {
+pub(super) fn print(outcome: &IndexOutcome) -> Result<(), CommandError> {
     let [real, fake] = outcome.sources;
     let [real_groups, fake_groups] = outcome.groups_by_label;
     display::print(&format!(

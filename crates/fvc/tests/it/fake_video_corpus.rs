@@ -73,6 +73,17 @@ fn the_fake_video_corpus_is_indexed_by_its_cascades() {
     let kept = || json_of(&fs::read_to_string(at("workspace/index/sources.json")).unwrap());
     assert_eq!(kept()["label_policy"], defaults);
     let failures = fs::read_to_string(at("workspace/index/failures.csv")).unwrap();
+    // In shares it is the same; what ties the cascades has no video in any of them.
+    let shares = at("shares");
+    for shard in ["1/3", "2/3", "3/3"] {
+        let part = ["-w", &shares, "index", "--fvc", &corpus, "--shard", shard];
+        assert!(matches!(run(&part).0, 0 | 3));
+    }
+    assert_eq!(run(&["-w", &shares, "merge"]).0, 3);
+    for name in ["sources.json", "sources.csv", "failures.csv"] {
+        let read = |from: &str| fs::read_to_string(at(&format!("{from}/index/{name}"))).unwrap();
+        assert_eq!(read("shares"), read("workspace"), "{name}");
+    }
     assert_eq!(failures.lines().count(), 1 + 5, "{failures}");
 
     // The policy of the configuration, and an option that wins over it.

@@ -5,6 +5,7 @@
 
 mod commands;
 mod decoder;
+mod disks;
 mod fake_video_corpus;
 mod footage;
 mod main_job;
@@ -12,3 +13,6 @@ mod memory;
 mod model_types;
 mod refusals;
 mod resume;
+mod shards;
+mod verify;
+mod workspaces;
