@@ -10,7 +10,7 @@
 
 use fvc_media::Frame;
 
-use crate::{ClipStoreError, SizeSpec};
+use crate::{ClipStoreError, Scaler, SizeSpec};
 
 /// Version of the scaler: raised when any picture comes out with other bits.
 pub const SCALER_VERSION: u32 = 2;
@@ -23,14 +23,32 @@ const MAX_FAST: usize = 1 << 20;
 /// Most full rows whose sum fits 16 bits.
 const ROWS_IN_16_BITS: usize = 257;
 
-/// Scales a picture to its named size: the exact mean over each pixel's area down, Catmull-Rom up.
+/// The exact mean over each pixel's area down, Catmull-Rom up: [`scale_frame`] as a [`Scaler`].
+pub(crate) struct AreaCubic;
+
+impl Scaler for AreaCubic {
+    fn name(&self) -> &'static str {
+        "area_cubic"
+    }
+
+    fn version(&self) -> String {
+        SCALER_VERSION.to_string()
+    }
+
+    fn scale(&self, frame: &Frame, size: SizeSpec) -> Result<Frame, ClipStoreError> {
+        scale_frame(frame, size)
+    }
+}
+
+/// Scales a picture to its named size, without any bars: the exact mean over each pixel's area down,
+/// Catmull-Rom up.
 ///
 /// All of it is integers, so that the bits are the same on every machine.
 ///
 /// # Errors
 /// The scaled picture is none: its sides and its bytes do not fit together.
 pub fn scale_frame(frame: &Frame, spec: SizeSpec) -> Result<Frame, ClipStoreError> {
-    let (width, height) = spec.target(frame.width(), frame.height());
+    let (width, height) = spec.picture(frame.width(), frame.height());
     scale_frame_to(frame, width, height)
 }
 
