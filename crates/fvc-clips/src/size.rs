@@ -78,6 +78,7 @@ impl SizeSpec {
     }
 
     /// The size of the picture alone: `224max` for `224letterbox`, itself for any other.
+    #[must_use]
     pub const fn without_bars(self) -> Self {
         match self.fit {
             Fit::Letterbox => Self { side: self.side, fit: Fit::Longer },

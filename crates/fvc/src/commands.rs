@@ -3,6 +3,7 @@
 mod cache;
 mod forge;
 mod index;
+mod materialise;
 mod models;
 mod predict;
 mod stages;
@@ -18,8 +19,8 @@ use fvc_media::PartialPolicy;
 use fvc_pipeline::{Config, PipelineError, Progress, Silent, Stage, StageSelection, TrainOptions};
 
 use crate::arguments::{
-    Arguments, Command, DamagedArguments, MakingArguments, MaterialiseArguments, ParallelArguments,
-    Partial, ReadingArguments, Shared, TrainingArguments,
+    Arguments, Command, DamagedArguments, FramingArguments, MakingArguments, MaterialiseArguments,
+    ParallelArguments, Partial, ReadingArguments, Shared, TrainingArguments,
 };
 use crate::display;
 use crate::exit_code::{self, Ending};
@@ -79,35 +80,29 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             config.fvc = fvc_labels.iter().fold(config.fvc, |policy, rule| policy.with(*rule));
             index::run(context, &config, inputs, fvc.as_deref())
         }
-        Command::Run { stages, reading, making, materialise, training } => {
+        Command::Run { stages, reading, making, framing, materialise, training } => {
             let given = Given {
-                materialise: Some(materialise),
+                framing: Some(framing),
                 training: Some(training),
                 ..Given::of(reading, making)
             };
-            let config = configuration(shared, &given)?;
-            if materialise.materialise && !stages.has(Stage::Augment) {
-                return Err(PipelineError::Config {
-                    path: None,
-                    problem: format!("--materialise: expected stage 1 in --stages, found {stages}"),
-                }
-                .into());
-            }
+            let mut config = configuration(shared, &given)?;
+            materialise::set(&mut config, stages, materialise)?;
             let options = TrainOptions { replan_split: training.replan_split };
             stages::run(context, &config, stages, &options)
         }
         Command::Augment { reading, making, materialise } => {
-            let given = Given { materialise: Some(materialise), ..Given::of(reading, making) };
-            one_stage(context, Stage::Augment, &given)
+            one_stage(context, Stage::Augment, &Given::of(reading, making), Some(materialise))
         }
         Command::Features { reading, making } => {
-            one_stage(context, Stage::Features, &Given::of(reading, making))
+            one_stage(context, Stage::Features, &Given::of(reading, making), None)
         }
-        Command::Scale { reading, making } => {
-            one_stage(context, Stage::Scale, &Given::of(reading, making))
+        Command::Scale { reading, making, framing, materialise } => {
+            let given = Given { framing: Some(framing), ..Given::of(reading, making) };
+            one_stage(context, Stage::Scale, &given, Some(materialise))
         }
         Command::ScaledFeatures { reading, making } => {
-            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making))
+            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making), None)
         }
         Command::Train { making, training } => {
             let given =
@@ -145,9 +140,14 @@ fn one_stage(
     context: &Context<'_>,
     stage: Stage,
     given: &Given<'_>,
+    materialise: Option<&MaterialiseArguments>,
 ) -> Result<Ending, CommandError> {
-    let config = configuration(context.shared, given)?;
-    stages::run(context, &config, &StageSelection::of(&[stage]), &TrainOptions::default())
+    let mut config = configuration(context.shared, given)?;
+    let stages = StageSelection::of(&[stage]);
+    if let Some(materialise) = materialise {
+        materialise::set(&mut config, &stages, materialise)?;
+    }
+    stages::run(context, &config, &stages, &TrainOptions::default())
 }
 
 /// The options of a command that stand for keys of the configuration.
@@ -156,7 +156,7 @@ struct Given<'a> {
     damaged: Option<&'a DamagedArguments>,
     parallel: Option<&'a ParallelArguments>,
     making: Option<&'a MakingArguments>,
-    materialise: Option<&'a MaterialiseArguments>,
+    framing: Option<&'a FramingArguments>,
     training: Option<&'a TrainingArguments>,
 }
 
@@ -184,11 +184,15 @@ fn configuration(shared: &Shared, given: &Given<'_>) -> Result<Config, PipelineE
         };
     }
     set(&mut config.reading.parallel, given.parallel.and_then(|given| given.parallel));
-    config.augment.materialise |= given.materialise.is_some_and(|given| given.materialise);
+    config.scale.letterbox |= given.framing.is_some_and(|framing| framing.letterbox);
     if let Some(making) = given.making {
         set(&mut config.augment.variants, making.variants);
         set(&mut config.augment.kinds, making.kinds.clone());
-        set(&mut config.scale.size, making.size);
+        set(&mut config.scale.sizes, making.sizes.clone());
+        if making.feature_size.is_some() {
+            config.scale.feature_size = making.feature_size;
+        }
+        set(&mut config.scale.scaler, making.scaler);
     }
     if let Some(training) = given.training {
         set(&mut config.train.models, training.model_types.clone());

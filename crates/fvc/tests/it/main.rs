@@ -11,3 +11,7 @@ mod main_job;
 mod memory;
 mod refusals;
 mod resume;
+mod scaled_files;
+mod scaled_sizes;
+mod scaler_of_models;
+mod variant_facts;
