@@ -22,6 +22,7 @@
 //! ```
 
 mod atomic;
+mod cubic;
 mod error;
 mod letterbox;
 mod scale;
