@@ -32,6 +32,10 @@ impl Scaler for AreaCubic {
         "area_cubic"
     }
 
+    fn about(&self) -> &'static str {
+        "the mean over each pixel's area down, Catmull-Rom up"
+    }
+
     fn version(&self) -> String {
         SCALER_VERSION.to_string()
     }

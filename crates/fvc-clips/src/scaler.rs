@@ -21,6 +21,9 @@ pub trait Scaler: Send + Sync {
     /// Its name: lower-case letters, digits and underscores.
     fn name(&self) -> &'static str;
 
+    /// What it does, in a few words for the list of scalers.
+    fn about(&self) -> &'static str;
+
     /// Its version, letters, digits and dots: another one whenever any picture comes out with other bits.
     /// What is learned is part of it: a scaler with weights adds the first 16 hexadecimal digits of
     /// their BLAKE3.
@@ -51,6 +54,11 @@ impl RegisteredScaler {
     /// Its name.
     pub fn name(self) -> &'static str {
         self.0.name()
+    }
+
+    /// What it does, in a few words.
+    pub fn about(self) -> &'static str {
+        self.0.about()
     }
 
     /// Name and version, as they stand in the names of outputs and in recipes: `area_cubic-v2`.

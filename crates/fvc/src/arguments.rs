@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fvc_augment::{ForgeryKind, Kind};
 use fvc_clips::{RegisteredScaler, SizeSpec};
@@ -230,9 +231,16 @@ pub(crate) struct MakingArguments {
     /// Which of the sizes stage 4 measures; missing: the first.
     #[arg(long, value_name = "SIZE")]
     pub(crate) feature_size: Option<SizeSpec>,
-    /// What scales: area_cubic (the mean over each pixel's area down, Catmull-Rom up).
-    #[arg(long, value_name = "NAME")]
+    /// What scales.
+    #[arg(long, value_name = "NAME", value_parser = scalers())]
     pub(crate) scaler: Option<RegisteredScaler>,
+}
+
+/// The names of the registry, and what each does.
+fn scalers() -> impl TypedValueParser<Value = RegisteredScaler> {
+    let names = RegisteredScaler::all()
+        .map(|scaler| PossibleValue::new(scaler.name()).help(scaler.about()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<RegisteredScaler>())
 }
 
 /// How scaled frames are kept.

@@ -14,6 +14,7 @@ fn every_registered_scaler_keeps_to_the_contract() {
             |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
         assert!(!scaler.name().is_empty() && scaler.name().chars().all(plain), "{scaler}");
         assert!(names.insert(scaler.name()), "two scalers are called {scaler}");
+        assert!(!scaler.about().is_empty(), "{scaler}");
         let version = scaler.tag();
         let version = version.strip_prefix(&format!("{}-v", scaler.name())).unwrap();
         let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '.';
