@@ -5,9 +5,10 @@
 
 The file, numbers little-endian: the 8 bytes FVCCLIP2; width and height, even, 4 bytes each; the frames; the index, JSON; the length of
 the index, 4 bytes; the seal, 32 bytes. A frame is width x height bytes Y, then a quarter of that each U and V: 4:2:0, BT.709, full
-range, a chroma sample for each block of 2x2 pixels. The index has content_id, variant, size and windows; a window is a list of frames,
-each with position (in the source), time (in seconds) and hash (BLAKE3 of its bytes). The seal (BLAKE3 of the first 16 bytes, the index
-and its length) and the hashes are not checked here, since Python has no BLAKE3 of its own.
+range, a chroma sample for each block of 2x2 pixels. The index has content_id, variant, size, for letterboxed sizes picture (left, top,
+width and height of what is no bar, in pixels), and windows; a window is a list of frames, each with position (in the source), time (in
+seconds) and hash (BLAKE3 of its bytes). The seal (BLAKE3 of the first 16 bytes, the index and its length) and the hashes are not
+checked here, since Python has no BLAKE3 of its own.
 """
 import hashlib
 import json

@@ -5,6 +5,10 @@
 //! before them stand instead; number, sizes, indices and times of the frames stay. Each window is a
 //! stream of its own.
 //!
+//! What comes out is frames, and no file that anyone sent: bit rate, frame rate and container of such
+//! a variant are missing in the feature tables, as for any other kind. Those of our own encode of some
+//! windows would tell of us, and not of the platform.
+//!
 //! Quality is a constant rate factor also where a platform is known by its bit rates: a window of
 //! some frames is too short for rate control to settle, and its keyframe would take all the bits.
 

@@ -18,6 +18,7 @@ fn scaling(criterion: &mut Criterion) {
         (1920, 1080, SizeSpec::max_side(256)),
         (1280, 720, SizeSpec::max_side(224)),
         (160, 120, SizeSpec::max_side(256)),
+        (704, 396, SizeSpec::max_side(1280)),
     ];
     for (width, height, size) in sizes {
         let frame = picture::frame(picture::Kind::Scene, width, height, 1);

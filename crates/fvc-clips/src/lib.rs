@@ -1,8 +1,9 @@
 //! The clip store: scaled frames on disk, read by position; no FFmpeg in it.
 //!
-//! [`scale_frame`] brings a picture to a named size ([`SizeSpec`]); a [`ClipWriter`] takes windows of
-//! such frames and writes each as it comes; a [`ClipReader`] gives them back. [`write_atomically`]
-//! writes any file whole or not at all.
+//! A [`Scaler`] of the registry ([`RegisteredScaler`]) brings a picture to a named size ([`SizeSpec`]),
+//! today's by [`scale_frame`]; [`letterbox`] puts it on a square of black where the size says so. A
+//! [`ClipWriter`] takes windows of scaled pictures, gives them their bars and writes each frame as it
+//! comes; a [`ClipReader`] gives them back. [`write_atomically`] writes any file whole or not at all.
 //!
 //! ```
 //! use fvc_clips::{ClipStore, SizeSpec, scale_frame};
@@ -21,14 +22,19 @@
 //! ```
 
 mod atomic;
+mod cubic;
 mod error;
+mod letterbox;
 mod scale;
+mod scaler;
 mod size;
 mod store;
 
 pub use atomic::{copy_atomically, write_atomically};
 pub use error::ClipStoreError;
+pub use letterbox::{PictureArea, letterbox};
 pub use scale::{SCALER_VERSION, scale_frame, scale_frame_to};
+pub use scaler::{RegisteredScaler, Scaler};
 pub use size::SizeSpec;
 pub use store::{
     ClipEntry, ClipFrame, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION,

@@ -8,9 +8,12 @@
 //! | 4 | width, even |
 //! | 4 | height, even |
 //! | frames x width x height x 3/2 | each frame: Y, then U, then V (4:2:0, 8 bits, BT.709, full range) |
-//! | length | the index, JSON: content id, variant, size, windows; a window is a list of frames, each with its position in the source, its time in seconds and the BLAKE3 of its bytes here |
+//! | length | the index, JSON: content id, variant, size, picture, windows; a window is a list of frames, each with its position in the source, its time in seconds and the BLAKE3 of its bytes here |
 //! | 4 | length of the index |
 //! | 32 | the seal: BLAKE3 of the first 16 bytes, the index and its length |
+//!
+//! The picture is there for letterboxed sizes only, and says where on the frames it lies: left, top, width
+//! and height, all even; the rest of the frame is black. In any other clip it is the whole frame.
 //!
 //! The seal and the hashes in the index hold every byte. The file is written from front to back,
 //! frame by frame, under a temporary name; `tools/numpy_clip_reader.py` reads it without this crate.
@@ -23,6 +26,7 @@ use fvc_media::{ContentId, Frame};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{AtomicFile, sweep};
+use crate::letterbox::{PictureArea, letterbox};
 use crate::{ClipStoreError, SizeSpec};
 
 /// Version of the file format.
@@ -50,6 +54,8 @@ pub struct ClipHeader {
     pub width: u32,
     /// Height of the frames, even.
     pub height: u32,
+    /// Where the picture lies on letterboxed frames; on others it is the whole frame.
+    pub picture: Option<PictureArea>,
     /// The frames of each window.
     pub windows: Vec<Vec<ClipFrame>>,
 }
@@ -73,7 +79,16 @@ struct ClipIndex {
     content_id: ContentId,
     variant: u32,
     size: SizeSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    picture: Option<PictureArea>,
     windows: Vec<Vec<ClipFrame>>,
+}
+
+impl ClipIndex {
+    /// Width and height of the frames that pictures of this size are in.
+    fn size_of_frames(&self, width: u32, height: u32) -> (u32, u32) {
+        if self.size.is_letterbox() { self.size.target(width, height) } else { (width, height) }
+    }
 }
 
 /// What was written, for the record of its source.
@@ -170,7 +185,13 @@ impl ClipStore {
         Ok(ClipWriter {
             path: self.root.join(&relative),
             relative,
-            index: ClipIndex { content_id: *content_id, variant, size, windows: Vec::new() },
+            index: ClipIndex {
+                content_id: *content_id,
+                variant,
+                size,
+                picture: None,
+                windows: Vec::new(),
+            },
             width: 0,
             height: 0,
             frames: 0,
@@ -230,6 +251,7 @@ pub struct ClipWriter {
     path: PathBuf,
     relative: String,
     index: ClipIndex,
+    /// Of the pictures that are pushed, without bars.
     width: u32,
     height: u32,
     frames: u64,
@@ -249,8 +271,9 @@ enum State {
 }
 
 impl ClipWriter {
-    /// Adds a window of frames, all of one size with those before, of even sides, at times that are
-    /// numbers. A window that is refused leaves the clip as it was.
+    /// Adds a window of scaled pictures, all of one size with those before, of even sides, at times
+    /// that are numbers. Those of a letterboxed size come without bars and get them here. A window
+    /// that is refused leaves the clip as it was.
     ///
     /// # Errors
     /// A frame is not so, or cannot be written. After a failed write the clip cannot be finished.
@@ -277,11 +300,21 @@ impl ClipWriter {
                 return Err(self.refused("a time in seconds".to_owned(), frame.time.to_string()));
             }
         }
+        let size = self.index.size;
+        let picture = PictureArea::of(size, width, height);
+        let (frame_width, frame_height) = self.index.size_of_frames(width, height);
+        if picture.is_some() != size.is_letterbox() {
+            return Err(self.refused(
+                format!("pictures of at most {frame_width}x{frame_height}"),
+                format!("{width}x{height}"),
+            ));
+        }
         (self.width, self.height) = (width, height);
+        self.index.picture = picture;
         // Whatever stops this half way leaves the writer failed.
         let file = match std::mem::replace(&mut self.state, State::Failed) {
             State::Empty => AtomicFile::create(&self.path).and_then(|mut file| {
-                file.write_all(&header_bytes(width, height))?;
+                file.write_all(&header_bytes(frame_width, frame_height))?;
                 Ok(file)
             }),
             State::Open(file) => Ok(file),
@@ -292,7 +325,11 @@ impl ClipWriter {
         let mut window = Vec::with_capacity(frames.len());
         for frame in frames {
             self.planes.clear();
-            rgb_to_420(frame, &mut self.planes);
+            if picture.is_some() {
+                rgb_to_420(&letterbox(frame.clone(), size)?, &mut self.planes);
+            } else {
+                rgb_to_420(frame, &mut self.planes);
+            }
             file.write_all(&self.planes).map_err(io)?;
             let hash = ContentId::of_bytes(&self.planes);
             window.push(ClipFrame { position: frame.index, time: frame.time, hash });
@@ -324,7 +361,8 @@ impl ClipWriter {
             ));
         }
         let length = (index.len() as u32).to_le_bytes();
-        let seal = seal(&header_bytes(self.width, self.height), &index, &length);
+        let (width, height) = self.index.size_of_frames(self.width, self.height);
+        let seal = seal(&header_bytes(width, height), &index, &length);
         let end = [&index[..], &length, seal.as_bytes()].concat();
         file.write_all(&end).and_then(|()| file.commit()).map_err(io)?;
         let planes = self.frames * self.planes.len() as u64;
@@ -436,8 +474,15 @@ impl ClipReader {
                 format!("{frames} frames of {width}x{height} in {planes} bytes"),
             ));
         };
-        let ClipIndex { content_id, variant, size, windows } = index;
-        let header = ClipHeader { content_id, variant, size, width, height, windows };
+        let ClipIndex { content_id, variant, size, picture, windows } = index;
+        let lies_within = picture.is_none_or(|picture| picture.lies_within(width, height));
+        if picture.is_some() != size.is_letterbox() || !lies_within {
+            return Err(corrupt(
+                "a picture on even pixels of a letterboxed frame, and of no other",
+                format!("{picture:?} on {size} frames of {width}x{height}"),
+            ));
+        }
+        let header = ClipHeader { content_id, variant, size, width, height, picture, windows };
         Ok(Self { path: path.to_owned(), file, header, seal, bytes, frames, frame_bytes })
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::candidate::read_split_rows;
 use crate::{
     Candidate, CorpusError, Failure, GroupEvidence, GroupId, GroupTable, Label, LabelPolicy,
-    NearDuplicate, Part, write_atomically,
+    MAX_FOLDS, NearDuplicate, Part, write_atomically,
 };
 
 /// Version of the index on disk and of what ties its groups; 2: every group column ties.
@@ -403,11 +403,11 @@ pub fn read_split_table(path: &Path, index: &Index) -> Result<SplitTable, Corpus
         let part = match part.to_ascii_lowercase().as_str() {
             "train" | "training" | "val" | "valid" | "validation" | "dev" => None,
             "test" | "testing" | "sealed" => Some(Part::Sealed),
-            other => Some(
-                other
-                    .parse::<Part>()
-                    .map_err(|_| wrong("train, val, test, sealed or fold_N", part.clone()))?,
-            ),
+            other => Some(other.parse::<Part>().map_err(|_| {
+                let last = MAX_FOLDS - 1;
+                let expected = format!("train, val, test, sealed or fold_N, N from 0 to {last}");
+                wrong(&expected, part.chars().take(80).collect())
+            })?),
         };
         let content_id = match who.parse::<ContentId>() {
             Ok(content_id) => index.source(&content_id).map(|source| source.content_id),

@@ -233,20 +233,26 @@ impl<'a> Rows<'a> {
         Some(true)
     }
 
-    /// HDR pictures are rare: one pixel at a time, through tables.
+    /// HDR pictures are rare: through tables, some pixels at a time.
     fn map(&self, exact: &ExactCoefficients, map: &ToneMap, out: &mut [u8]) {
+        const AT_ONCE: usize = 64;
         let shift = self.picture.layout.chroma_shift_x;
         let centred = |sample: u16, zero: i32| f64::from(i32::from(sample) - zero);
-        for (x, (pixel, &luma)) in out.chunks_exact_mut(3).zip(&self.luma).enumerate() {
-            let luma = centred(luma, exact.luma_zero) * exact.luma;
-            let u = centred(self.u[x >> shift], exact.chroma_zero);
-            let v = centred(self.v[x >> shift], exact.chroma_zero);
-            let mapped = map.apply([
-                luma + v * exact.red_v,
-                luma + u * exact.green_u + v * exact.green_v,
-                luma + u * exact.blue_u,
-            ]);
-            pixel.copy_from_slice(&mapped);
+        let mut signals = [[0.0; 3]; AT_ONCE];
+        for (part, out) in out.chunks_mut(3 * AT_ONCE).enumerate() {
+            let first = part * AT_ONCE;
+            let signals = &mut signals[..out.len() / 3];
+            for ((signal, x), &luma) in signals.iter_mut().zip(first..).zip(&self.luma[first..]) {
+                let luma = centred(luma, exact.luma_zero) * exact.luma;
+                let u = centred(self.u[x >> shift], exact.chroma_zero);
+                let v = centred(self.v[x >> shift], exact.chroma_zero);
+                *signal = [
+                    luma + v * exact.red_v,
+                    luma + u * exact.green_u + v * exact.green_v,
+                    luma + u * exact.blue_u,
+                ];
+            }
+            map.apply(signals, out);
         }
     }
 }

@@ -113,10 +113,14 @@ impl PictureConverter {
                     let signal = |pair: &[u8]| {
                         f64::from(u16::from_le_bytes([pair[0], pair[1]])) / f64::from(u16::MAX)
                     };
-                    for pixel in line.chunks_exact(6) {
-                        let signals = [&pixel[..2], &pixel[2..4], &pixel[4..]].map(signal);
-                        rgb.extend(map.apply(signals));
-                    }
+                    let pixels = line.as_chunks::<6>().0;
+                    let mut signals: Vec<[f64; 3]> = pixels
+                        .iter()
+                        .map(|pixel| [&pixel[..2], &pixel[2..4], &pixel[4..]].map(signal))
+                        .collect();
+                    let start = rgb.len();
+                    rgb.resize(start + samples, 0);
+                    map.apply(&mut signals, &mut rgb[start..]);
                 }
             }
         }

@@ -65,36 +65,67 @@ impl ToneMap {
         }
     }
 
-    /// R'G'B' signals of BT.2020 primaries, 0 to 1, to 8-bit codes of BT.709.
-    pub(crate) fn apply(&self, signal: [f64; 3]) -> [u8; 3] {
-        let mut light = signal.map(|value| look_up(&self.linear, value));
-        if self.transfer == HdrTransfer::Hlg {
-            // The display's system gamma of 1.2 acts on luminance.
-            let luminance = 0.2627 * light[0] + 0.6780 * light[1] + 0.0593 * light[2];
-            let gain = luminance.max(1e-6).powf(0.2);
-            light = light.map(|value| (value * gain).min(1.0));
+    /// R'G'B' signals of BT.2020 primaries, 0 to 1, of some pixels to 8-bit codes of BT.709, as many. One
+    /// step after the other over all of them: roots are taken several at a time.
+    pub(crate) fn apply(&self, signals: &mut [[f64; 3]], codes: &mut [u8]) {
+        for value in signals.as_flattened_mut() {
+            *value = look_up(&self.linear, *value);
         }
-        let [red, green, blue] = light.map(|value| look_up(&self.mapped, value.max(0.0).sqrt()));
-        // ITU-R BT.2087: BT.2020 primaries to BT.709.
-        [
-            1.660_491 * red - 0.587_641 * green - 0.072_850 * blue,
-            -0.124_550 * red + 1.132_900 * green - 0.008_349 * blue,
-            -0.018_151 * red - 0.100_579 * green + 1.118_730 * blue,
-        ]
-        .map(|value| self.code[index(value.max(0.0).sqrt())])
+        if self.transfer == HdrTransfer::Hlg {
+            for light in &mut *signals {
+                // The display's system gamma of 1.2 acts on luminance.
+                let luminance = 0.2627 * light[0] + 0.6780 * light[1] + 0.0593 * light[2];
+                let gain = luminance.max(1e-6).powf(0.2);
+                *light = light.map(|value| (value * gain).min(1.0));
+            }
+        }
+        for value in signals.as_flattened_mut() {
+            *value = value.max(0.0).sqrt();
+        }
+        for value in signals.as_flattened_mut() {
+            *value = look_up(&self.mapped, *value);
+        }
+        for light in &mut *signals {
+            let [red, green, blue] = *light;
+            // ITU-R BT.2087: BT.2020 primaries to BT.709.
+            *light = [
+                1.660_491 * red - 0.587_641 * green - 0.072_850 * blue,
+                -0.124_550 * red + 1.132_900 * green - 0.008_349 * blue,
+                -0.018_151 * red - 0.100_579 * green + 1.118_730 * blue,
+            ];
+        }
+        for value in signals.as_flattened_mut() {
+            *value = value.max(0.0).sqrt();
+        }
+        for (code, &value) in codes.iter_mut().zip(signals.as_flattened()) {
+            *code = self.code[nearest(value)];
+        }
     }
 }
 
-fn index(value: f64) -> usize {
-    (value.clamp(0.0, 1.0) * (STEPS - 1) as f64).round() as usize
+/// The place of a value of 0 to 1 among the steps.
+fn position(value: f64) -> f64 {
+    value.clamp(0.0, 1.0) * (STEPS - 1) as f64
+}
+
+/// The step below a position. (To 32 bits and on from there: to 64 bits without a sign is slow.)
+fn below(position: f64) -> usize {
+    position as i32 as usize
+}
+
+/// The nearest step, halves up. (Written out: on processors without SSE4.1 `round` is a call.)
+fn nearest(value: f64) -> usize {
+    let position = position(value);
+    let below = below(position);
+    below + usize::from(position - below as i32 as f64 >= 0.5)
 }
 
 /// Linear between the steps: where a saturated colour leaves BT.709, channels cancel out, and what
 /// is left must not be the tables' own coarseness.
 fn look_up(table: &[f64], value: f64) -> f64 {
-    let position = value.clamp(0.0, 1.0) * (STEPS - 1) as f64;
-    let below = (position as usize).min(STEPS - 2);
-    let share = position - below as f64;
+    let position = position(value);
+    let below = below(position).min(STEPS - 2);
+    let share = position - below as i32 as f64;
     table[below] + share * (table[below + 1] - table[below])
 }
 

@@ -1,11 +1,11 @@
 //! [`Config`]: everything that decides what is computed, as one TOML file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use fvc_augment::Kind;
-use fvc_clips::SizeSpec;
+use fvc_clips::{RegisteredScaler, SizeSpec};
 use fvc_corpus::{LabelPolicy, MAX_FOLDS, SplitConfig};
 use fvc_learn::{Grid, ModelKind, ParameterValue, Parameters, TrainSettings};
 use fvc_media::{Limits, PartialPolicy, Sampling};
@@ -16,6 +16,12 @@ use crate::PipelineError;
 
 /// The most sources that are read at once: each has a decoder process of its own.
 const MAX_PARALLEL: usize = 512;
+
+/// The most sizes that one pass makes: each holds a window of its frames.
+const MAX_SIZES: usize = 16;
+
+/// The one size of stages 3 and 4 where none is named.
+const DEFAULT_SIZE: SizeSpec = SizeSpec::max_side(224);
 
 /// The largest configuration file that is read, in bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -81,13 +87,79 @@ impl Default for AugmentConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaleConfig {
-    /// The longer side of the scaled frames in pixels; the aspect is kept.
-    pub size: u32,
+    /// The named sizes of stage 3, all made in one pass; at least one, at most 16, sides of 16 to 4096
+    /// pixels.
+    pub sizes: Vec<SizeSpec>,
+    /// Which of them stage 4 measures; none: the first. Bars are not measured.
+    pub feature_size: Option<SizeSpec>,
+    /// Whether frames of all sizes are put on squares of black; only where longer sides are named.
+    pub letterbox: bool,
+    /// What scales, by its name in the registry.
+    pub scaler: RegisteredScaler,
+    /// Whether scaled frames, of variants too, are also written as MP4 files.
+    pub materialise: bool,
 }
 
 impl Default for ScaleConfig {
     fn default() -> Self {
-        Self { size: 224 }
+        Self {
+            sizes: vec![DEFAULT_SIZE],
+            feature_size: None,
+            letterbox: false,
+            scaler: RegisteredScaler::default(),
+            materialise: false,
+        }
+    }
+}
+
+impl ScaleConfig {
+    /// The sizes that frames are kept in, in the order given, with bars where they are asked for.
+    pub fn frame_sizes(&self) -> Vec<SizeSpec> {
+        let framed = |size: &SizeSpec| match size.letterboxed() {
+            Some(letterboxed) if self.letterbox => letterboxed,
+            _ => *size,
+        };
+        self.sizes.iter().map(framed).collect()
+    }
+
+    /// The size of the pictures that stage 4 measures, without bars. (Of no sizes, which
+    /// [`Config::check`] refuses, the default one.)
+    pub fn measured_size(&self) -> SizeSpec {
+        let first = || self.sizes.first().copied().unwrap_or(DEFAULT_SIZE);
+        self.feature_size.unwrap_or_else(first).without_bars()
+    }
+
+    /// Checks the values that types alone do not.
+    fn check(&self) -> Result<(), PipelineError> {
+        let wrong = |key: &str, expected: &str, found: String| {
+            let problem = format!("scale.{key}: expected {expected}, found {found}");
+            Err(PipelineError::Config { path: None, problem })
+        };
+        if !(1..=MAX_SIZES).contains(&self.sizes.len()) {
+            let found = format!("{} of them", self.sizes.len());
+            return wrong("sizes", &format!("1 to {MAX_SIZES} sizes"), found);
+        }
+        for size in &self.sizes {
+            if !(16..=4096).contains(&size.side()) {
+                return wrong("sizes", "16 to 4096 pixels", size.to_string());
+            }
+            if self.letterbox && size.letterboxed().is_none() {
+                let expected = "sizes by the longer side (224max) with scale.letterbox";
+                return wrong("sizes", expected, size.to_string());
+            }
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.frame_sizes().into_iter().find(|size| !seen.insert(*size)) {
+            return wrong("sizes", "each size once", format!("{twice} twice"));
+        }
+        if let Some(size) = self.feature_size
+            && !self.sizes.iter().any(|own| own.without_bars() == size.without_bars())
+        {
+            let names: Vec<String> = self.sizes.iter().map(ToString::to_string).collect();
+            let expected = format!("one of scale.sizes ({})", names.join(", "));
+            return wrong("feature_size", &expected, size.to_string());
+        }
+        Ok(())
     }
 }
 
@@ -277,9 +349,7 @@ impl Config {
         self.sampling
             .check()
             .map_err(|error| PipelineError::Config { path: None, problem: error.to_string() })?;
-        if !(16..=4096).contains(&self.scale.size) {
-            return Err(wrong("scale.size", "16 to 4096 pixels", self.scale.size.to_string()));
-        }
+        self.scale.check()?;
         if self.augment.variants > 1000 {
             return Err(wrong("augment.variants", "0 to 1000", self.augment.variants.to_string()));
         }
@@ -356,11 +426,6 @@ impl Config {
             ));
         }
         Ok(())
-    }
-
-    /// The named size of stages 3 and 4.
-    pub fn size_spec(&self) -> SizeSpec {
-        SizeSpec::max_side(self.scale.size)
     }
 
     /// BLAKE3 of the whole configuration, in hexadecimal.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use fvc_augment::Draw;
+use fvc_clips::SizeSpec;
 use fvc_corpus::{
     FeatureMatrix, FeatureRow, Source, feature_matrix_bytes, read_feature_matrix, write_atomically,
 };
@@ -36,11 +37,11 @@ pub struct Recipe {
     pub native_version: u32,
     /// Version of the scaled feature set.
     pub scaled_version: u32,
-    /// Version of the scaler. Those before it was recorded were made by the first.
-    #[serde(default = "first_scaler")]
-    pub scaler_version: u32,
-    /// The named size of the scaled frames.
-    pub size: u32,
+    /// Name and version of the scaler, by [`fvc_clips::RegisteredScaler::tag`].
+    pub scaler: String,
+    /// The named size of the scaled pictures. Bars around them are never measured, so that whether
+    /// there were any changes nothing.
+    pub size: SizeSpec,
 }
 
 impl Recipe {
@@ -50,14 +51,10 @@ impl Recipe {
             sampling: config.sampling.clone(),
             native_version: NATIVE.version,
             scaled_version: SCALED.version,
-            scaler_version: fvc_clips::SCALER_VERSION,
-            size: config.scale.size,
+            scaler: config.scale.scaler.tag(),
+            size: config.scale.measured_size(),
         }
     }
-}
-
-const fn first_scaler() -> u32 {
-    1
 }
 
 /// One of the tables.
@@ -111,8 +108,8 @@ impl FeatureTable {
             depend("native features version", recipe.native_version.into());
         } else {
             depend("scaled features version", recipe.scaled_version.into());
-            depend("scaler version", recipe.scaler_version.into());
-            depend("size", recipe.size.into());
+            depend("scaler", recipe.scaler.into());
+            depend("size", recipe.size.to_string().into());
         }
         Ok(basis)
     }

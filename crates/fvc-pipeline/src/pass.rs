@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_augment::Draw;
-use fvc_clips::{ClipStore, ClipWriter, scale_frame};
+use fvc_clips::ClipStore;
 use fvc_corpus::{Failure, Fingerprint, FingerprintBuilder, Source, write_atomically};
-use fvc_features::{ClipFacts, Extractor, NATIVE, SCALED};
+use fvc_features::{ClipFacts, Extractor, NATIVE};
 use fvc_media::{
-    ColorTags, ContentId, DecodeVerdict, EncodeError, EncodeSettings, Encoder, Facts, Frame,
-    MediaError, Rational, ReadMode, Reader, Reason, Window,
+    ContentId, DecodeVerdict, EncodeError, Facts, Frame, MediaError, Rational, ReadMode, Reader,
+    Reason, Window,
 };
 
+use crate::file_sink::FileSink;
 use crate::plan::{Owed, Task, Wanted};
+use crate::scaled_sinks::ScaledSinks;
 use crate::{Config, Output, Pass, PipelineError, Unit, Workspace};
 
 /// What every pass of a command shares.
@@ -79,16 +81,8 @@ fn of_encoding(error: EncodeError, row: &dyn Fn(&str, &str, String) -> PassError
 struct VariantSinks {
     draw: Option<Draw>,
     native: Option<Extractor>,
-    scaled: Option<Extractor>,
-    clip: Option<ClipWriter>,
+    scaled: ScaledSinks,
     file: Option<FileSink>,
-    scaled_size: Option<(u32, u32)>,
-}
-
-/// A variant on its way into an MP4 file; the encoder starts with the first frame's size.
-struct FileSink {
-    relative: String,
-    encoder: Option<Encoder>,
 }
 
 /// Decodes `source` once and gives everything in `owed` to its sinks; the outputs are added to
@@ -233,34 +227,30 @@ fn make_sinks(
         let sink = sinks.entry(output.variant).or_insert_with(|| VariantSinks {
             draw,
             native: None,
-            scaled: None,
-            clip: None,
+            scaled: ScaledSinks::default(),
             file: None,
-            scaled_size: None,
         });
         match output.task {
             Task::Fingerprint => {}
             Task::Native => sink.native = Some(Extractor::new(&NATIVE)),
-            Task::Scaled => sink.scaled = Some(Extractor::new(&SCALED)),
-            Task::Clip => {
+            Task::Scaled(size) => sink.scaled.measure(size),
+            Task::Clip(size) => {
                 let writer = context
                     .store
                     .with_tag(&file_tag(output))
-                    .writer(&source.content_id, output.variant, context.config.size_spec())
+                    .writer(&source.content_id, output.variant, size)
                     .map_err(PipelineError::from)?;
-                sink.clip = Some(writer);
+                sink.scaled.keep(size, writer);
             }
             Task::File => {
-                let id = source.content_id.to_hex();
-                let kind =
-                    sink.draw.as_ref().map_or_else(String::new, |draw| draw.kind.to_string());
-                let relative = format!(
-                    "variants/{}/{id}-{}-{kind}-{}.mp4",
-                    &id[..2],
-                    output.variant,
-                    file_tag(output)
-                );
-                sink.file = Some(FileSink { relative, encoder: None });
+                let who = FileSink::who(&source.content_id, output.variant, sink.draw.as_ref());
+                let relative = format!("variants/{who}-{}.mp4", file_tag(output));
+                sink.file = Some(FileSink::new(relative));
+            }
+            Task::ScaledFile(size) => {
+                let who = FileSink::who(&source.content_id, output.variant, sink.draw.as_ref());
+                let relative = format!("scaled/{who}-{size}-{}.mp4", file_tag(output));
+                sink.scaled.materialise(size, FileSink::new(relative));
             }
         }
     }
@@ -311,54 +301,17 @@ fn feed(
                 native.push(frame);
             }
         }
-        if sink.scaled.is_some() || sink.clip.is_some() {
-            let size = context.config.size_spec();
-            let scaled: Vec<Frame> = frames
-                .iter()
-                .map(|frame| scale_frame(frame, size))
-                .collect::<Result<_, _>>()
-                .map_err(PipelineError::from)?;
-            sink.scaled_size = scaled.first().map(|frame| (frame.width(), frame.height()));
-            if let Some(extractor) = &mut sink.scaled {
-                for frame in &scaled {
-                    extractor.push(frame);
-                }
-            }
-            if let Some(clip) = &mut sink.clip {
-                clip.push_window(&scaled).map_err(PipelineError::from)?;
-            }
-        }
+        let root = context.workspace.root();
+        let rate = frame_rate.unwrap_or_else(|| shown_rate(window));
+        let scaler = context.config.scale.scaler;
+        sink.scaled
+            .push(frames, scaler, root, rate)
+            .map_err(|error| error.into_pass_error(&row))?;
         if let Some(file) = &mut sink.file {
-            let path = context.workspace.root().join(&file.relative);
-            if file.encoder.is_none()
-                && let Some(first) = frames.first()
-            {
-                let settings = variant_encoding(frame_rate.unwrap_or_else(|| shown_rate(window)));
-                let encoder = Encoder::create(&path, first.width(), first.height(), &settings)
-                    .map_err(|error| of_encoding(error, &row))?;
-                file.encoder = Some(encoder);
-            }
-            if let Some(encoder) = &mut file.encoder {
-                for frame in frames {
-                    encoder.push(frame).map_err(|error| of_encoding(error, &row))?;
-                }
-            }
+            file.push(root, frames, rate).map_err(|error| of_encoding(error, &row))?;
         }
     }
     Ok(())
-}
-
-/// How materialised variants are encoded: nearly without loss (crf 12), so that the file shows the
-/// variant and not our encoder.
-fn variant_encoding(frame_rate: Rational) -> EncodeSettings {
-    EncodeSettings {
-        crf: 12,
-        preset: "medium".to_owned(),
-        gop: None,
-        b_frames: None,
-        frame_rate,
-        color: ColorTags::default(),
-    }
 }
 
 /// The rate at which the frames of a window follow one another, in thousandths of a frame a second.
@@ -375,13 +328,22 @@ fn shown_rate(window: &Window) -> Rational {
     Rational::new(((rate * 1000.0).round() as i64).max(1), 1000)
 }
 
-/// Why a sink could not end.
-enum FinishError {
+/// Why a sink did not take frames, or could not end.
+pub(crate) enum SinkError {
+    /// An MP4 file: the source's frames cannot be encoded, or not be written.
     Encode(EncodeError),
+    /// Ours, or the machine's.
     Pipeline(PipelineError),
 }
 
-impl FinishError {
+impl SinkError {
+    /// What a task that nobody asked for gives.
+    pub(crate) fn lost() -> Self {
+        Self::Pipeline(PipelineError::Internal {
+            what: "an output was asked for twice in one pass".to_owned(),
+        })
+    }
+
     fn into_pass_error(self, row: &dyn Fn(&str, &str, String) -> PassError) -> PassError {
         match self {
             Self::Encode(error) => of_encoding(error, row),
@@ -390,48 +352,34 @@ impl FinishError {
     }
 }
 
+impl<T: Into<PipelineError>> From<T> for SinkError {
+    fn from(error: T) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
 fn finish(
     context: &PassContext<'_>,
     sink: &mut VariantSinks,
     task: Task,
     facts: &Facts,
-) -> Result<Output, FinishError> {
-    let lost = || {
-        FinishError::Pipeline(PipelineError::Internal {
-            what: "an output was asked for twice in one pass".to_owned(),
-        })
-    };
+) -> Result<Output, SinkError> {
+    let is_variant = sink.draw.is_some();
+    let root = context.workspace.root();
     match task {
         // It is of the whole source and no sink of a variant.
-        Task::Fingerprint => Err(lost()),
+        Task::Fingerprint => Err(SinkError::lost()),
         Task::Native => {
-            let mut extractor = sink.native.take().ok_or_else(lost)?;
-            let facts = clip_facts(facts, sink.draw.is_some(), None);
+            let mut extractor = sink.native.take().ok_or_else(SinkError::lost)?;
+            let facts = clip_facts(facts, is_variant, None);
             Ok(Output::Features(present(extractor.finish(&facts))))
         }
-        Task::Scaled => {
-            let mut extractor = sink.scaled.take().ok_or_else(lost)?;
-            let facts = clip_facts(facts, sink.draw.is_some(), sink.scaled_size);
-            Ok(Output::Features(present(extractor.finish(&facts))))
+        Task::File => sink.file.take().ok_or_else(SinkError::lost)?.finish(root),
+        Task::Scaled(size) => {
+            sink.scaled.finish_features(size, |scaled| clip_facts(facts, is_variant, scaled))
         }
-        Task::Clip => {
-            let writer = sink.clip.take().ok_or_else(lost)?;
-            writer
-                .finish()
-                .map(Output::Clip)
-                .map_err(|error| FinishError::Pipeline(PipelineError::from(error)))
-        }
-        Task::File => {
-            let file = sink.file.take().ok_or_else(lost)?;
-            let encoder = file.encoder.ok_or_else(lost)?;
-            encoder.finish().map_err(FinishError::Encode)?;
-            let path = context.workspace.root().join(&file.relative);
-            let io =
-                |source| FinishError::Pipeline(PipelineError::Io { path: path.clone(), source });
-            let hash = ContentId::of_file(&path).map_err(io)?.to_hex();
-            let bytes = std::fs::metadata(&path).map_err(io)?.len();
-            Ok(Output::File { path: file.relative, bytes, hash })
-        }
+        Task::Clip(size) => sink.scaled.finish_clip(size),
+        Task::ScaledFile(size) => sink.scaled.finish_file(size, root),
     }
 }
 
@@ -452,7 +400,7 @@ pub(crate) fn clip_facts(facts: &Facts, is_variant: bool, scaled: Option<(u32, u
     }
 }
 
-fn present(values: Vec<f64>) -> Vec<Option<f64>> {
+pub(crate) fn present(values: Vec<f64>) -> Vec<Option<f64>> {
     values.into_iter().map(|value| (!value.is_nan()).then_some(value)).collect()
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use fvc_augment::Draw;
-use fvc_clips::{ClipStore, FORMAT_VERSION, SCALER_VERSION};
+use fvc_clips::{ClipStore, FORMAT_VERSION, SizeSpec};
 use fvc_corpus::FINGERPRINT_VERSION;
 use fvc_features::{NATIVE, SCALED};
 use fvc_media::{ContentId, THUMBNAIL_VERSION};
@@ -135,14 +135,31 @@ impl FromStr for StageSelection {
 pub enum Task {
     /// Stage 2 features.
     Native,
-    /// Stage 4 features.
-    Scaled,
-    /// Stage 3 frames.
-    Clip,
+    /// Stage 4 features, of pictures in this size, which has no bars.
+    Scaled(SizeSpec),
+    /// Stage 3 frames in this size.
+    Clip(SizeSpec),
     /// A materialised variant.
     File,
+    /// Stage 3 frames in this size, materialised.
+    ScaledFile(SizeSpec),
     /// What the source looks like over time, to find its copies.
     Fingerprint,
+}
+
+impl Task {
+    /// Bytes on disk of the scaled frames that this leaves behind, at most, for a clip of so many
+    /// frames. An MP4 file of nearly no loss is counted like the uncompressed frames, which it is below.
+    /// Features are some hundred bytes, fingerprints two thousand a second; these and variants at
+    /// native size are not foreseen.
+    pub(crate) fn estimated_bytes(self, frames: u64) -> u64 {
+        match self {
+            Self::Clip(size) | Self::ScaledFile(size) => {
+                ClipStore::estimated_bytes(size, 1, frames)
+            }
+            Self::Native | Self::Scaled(_) | Self::File | Self::Fingerprint => 0,
+        }
+    }
 }
 
 /// One output that the configuration asks for.
@@ -182,16 +199,16 @@ fn name(config: &Config, task: Task, draw: Option<&Draw>) -> Result<String, Pipe
             format!("variant{}-{}-{}", draw.variant, draw.kind, &hash[..12])
         }
     };
-    let size = config.size_spec();
+    let scaler = config.scale.scaler.tag();
     Ok(match task {
         Task::Native => format!("features/native-v{}/{sampling}/{who}", NATIVE.version),
-        Task::Scaled => {
-            let version = SCALED.version;
-            format!("features/scaled-v{version}.{SCALER_VERSION}/{sampling}/{size}/{who}")
+        Task::Scaled(size) => {
+            format!("features/scaled-v{}/{scaler}/{sampling}/{size}/{who}", SCALED.version)
         }
-        Task::Clip => format!("clip/v{FORMAT_VERSION}.{SCALER_VERSION}/{sampling}/{size}/{who}"),
+        Task::Clip(size) => format!("clip/v{FORMAT_VERSION}/{scaler}/{sampling}/{size}/{who}"),
         Task::File => format!("file/v1/{sampling}/{who}"),
         Task::Fingerprint => fingerprint_name(),
+        Task::ScaledFile(size) => format!("scaled-file/v1/{scaler}/{sampling}/{size}/{who}"),
     })
 }
 
@@ -225,11 +242,16 @@ pub fn wanted(
             tasks.push(Task::Native);
         }
         // Variants that are not real encodes are replayed from their draw when they are needed.
-        if stages.has(Stage::Scale) && draw.is_none_or(Draw::is_transcode) {
-            tasks.push(Task::Clip);
+        for size in config.scale.frame_sizes() {
+            if stages.has(Stage::Scale) && draw.is_none_or(Draw::is_transcode) {
+                tasks.push(Task::Clip(size));
+            }
+            if stages.has(Stage::Scale) && config.scale.materialise {
+                tasks.push(Task::ScaledFile(size));
+            }
         }
         if stages.has(Stage::ScaledFeatures) {
-            tasks.push(Task::Scaled);
+            tasks.push(Task::Scaled(config.scale.measured_size()));
         }
         for task in tasks {
             wanted.push(Wanted { name: name(config, task, draw)?, task, variant });
@@ -247,7 +269,8 @@ pub fn feature_name(
     scaled: bool,
     draw: Option<&Draw>,
 ) -> Result<String, PipelineError> {
-    name(config, if scaled { Task::Scaled } else { Task::Native }, draw)
+    let task = if scaled { Task::Scaled(config.scale.measured_size()) } else { Task::Native };
+    name(config, task, draw)
 }
 
 /// What of `wanted` is still missing, and why a pass is needed for it.
@@ -293,10 +316,11 @@ pub fn owed(
             .iter()
             .map(|output| match output.task {
                 Task::Native => "features",
-                Task::Scaled => "scaled features",
-                Task::Clip => "scaled frames",
+                Task::Scaled(_) => "scaled features",
+                Task::Clip(_) => "scaled frames",
                 Task::File => "materialised variants",
                 Task::Fingerprint => "fingerprints",
+                Task::ScaledFile(_) => "materialised scaled frames",
             })
             .collect();
         kinds.sort_unstable();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fvc_clips::{SCALER_VERSION, SizeSpec, scale_frame};
+use fvc_clips::RegisteredScaler;
 use fvc_corpus::{DecodeCounts, Failure, Index, Manifest};
 use fvc_features::{Extractor, NATIVE, SCALED};
 use fvc_learn::{Assessment, Detector, Verdict};
@@ -32,6 +32,7 @@ pub struct LoadedModel {
     pub detector: Detector,
     /// How it was made.
     pub recipe: ModelRecipe,
+    scaler: RegisteredScaler,
 }
 
 impl LoadedModel {
@@ -60,7 +61,6 @@ impl LoadedModel {
         for (what, expected, found) in [
             ("native features", recipe.recipe.native_version, NATIVE.version),
             ("scaled features", recipe.recipe.scaled_version, SCALED.version),
-            ("scaler", recipe.recipe.scaler_version, SCALER_VERSION),
         ] {
             if expected != found {
                 return Err(PipelineError::Recipe {
@@ -70,6 +70,15 @@ impl LoadedModel {
                 });
             }
         }
+        let own = RegisteredScaler::all().find(|own| own.tag() == recipe.recipe.scaler);
+        let Some(scaler) = own else {
+            let scalers: Vec<String> = RegisteredScaler::all().map(RegisteredScaler::tag).collect();
+            return Err(PipelineError::Recipe {
+                path,
+                expected: format!("scaler {}", recipe.recipe.scaler),
+                found: scalers.join(", "),
+            });
+        };
         let known = all_columns();
         if let Some(unknown) = detector.columns().iter().find(|column| !known.contains(column)) {
             return Err(PipelineError::Recipe {
@@ -78,7 +87,7 @@ impl LoadedModel {
                 found: "no such feature".to_owned(),
             });
         }
-        Ok(Self { path, detector, recipe })
+        Ok(Self { path, detector, recipe, scaler })
     }
 }
 
@@ -281,7 +290,6 @@ fn predict_file(
         return FilePrediction::InTrainingCorpus { path: path.to_owned(), content_id, known_as };
     }
     let recipe = &model.recipe.recipe;
-    let size = SizeSpec::max_side(recipe.size);
     let mut native = Extractor::new(&NATIVE);
     let mut scaled = Extractor::new(&SCALED);
     let mut scaled_size = None;
@@ -290,7 +298,7 @@ fn predict_file(
     let report = reader.read_clip(path, &recipe.sampling, ReadMode::WindowsOnly, &mut |window| {
         for frame in &window.frames {
             native.push(frame);
-            let small: Frame = match scale_frame(frame, size) {
+            let small: Frame = match model.scaler.scale(frame, recipe.size) {
                 Ok(small) => small,
                 Err(error) => {
                     unscalable = Some(error.to_string());

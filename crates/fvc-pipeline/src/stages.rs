@@ -296,7 +296,7 @@ pub(crate) fn draw_lines(
     Ok(lines)
 }
 
-/// Whether the disk has room for the clips that are still to be made.
+/// Whether the disk has room for the scaled frames that are still to be made, of all sizes.
 fn check_room(
     environment: &Environment<'_>,
     sources: &[Source],
@@ -304,20 +304,20 @@ fn check_room(
     stages: &StageSelection,
 ) -> Result<(), PipelineError> {
     let config = environment.config;
-    let mut clips = 0_u64;
+    let frames = u64::from(config.sampling.windows) * u64::from(config.sampling.frames);
+    let mut bytes = 0_u64;
     for source in sources {
         let path = environment.workspace.unit(&source.content_id);
         let state = Unit::load(&path, &source.content_id)?;
-        clips += wanted(config, stages, &source.content_id)?
+        bytes = wanted(config, stages, &source.content_id)?
             .iter()
-            .filter(|output| output.task == crate::plan::Task::Clip)
             .filter(|output| match &state {
                 UnitState::Whole(unit) => !unit.outputs.contains_key(&output.name),
                 UnitState::None | UnitState::Damaged(_) => true,
             })
-            .count() as u64;
+            .map(|output| output.task.estimated_bytes(frames))
+            .fold(bytes, u64::saturating_add);
     }
-    let frames = u64::from(config.sampling.windows) * u64::from(config.sampling.frames);
-    store.check_free_space(ClipStore::estimated_bytes(config.size_spec(), clips, frames))?;
+    store.check_free_space(bytes)?;
     Ok(())
 }

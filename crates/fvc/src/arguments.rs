@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fvc_augment::{ForgeryKind, Kind};
+use fvc_clips::{RegisteredScaler, SizeSpec};
 use fvc_corpus::LabelRule;
 use fvc_learn::{Grid, ModelKind};
 use fvc_pipeline::{Shard, StageSelection};
@@ -105,6 +107,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         making: MakingArguments,
         #[command(flatten)]
+        framing: FramingArguments,
+        #[command(flatten)]
         materialise: MaterialiseArguments,
         #[command(flatten)]
         training: TrainingArguments,
@@ -137,6 +141,10 @@ pub(crate) enum Command {
         reading: ReadingArguments,
         #[command(flatten)]
         making: MakingArguments,
+        #[command(flatten)]
+        framing: FramingArguments,
+        #[command(flatten)]
+        materialise: MaterialiseArguments,
         #[command(flatten)]
         shard: ShardArguments,
     },
@@ -261,17 +269,59 @@ pub(crate) struct MakingArguments {
     /// Kinds of variants.
     #[arg(long, value_name = "KINDS", value_delimiter = ',', num_args = 1..)]
     pub(crate) kinds: Option<Vec<Kind>>,
-    /// Longer side of the scaled frames, in pixels.
-    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
-    pub(crate) size: Option<u32>,
+    /// Sizes of the scaled frames, all made in one pass, sides of 16 to 4096 pixels: 224max or 224
+    /// (the longer side), 256min (the shorter side), 224letterbox (as 224max, centred on a square
+    /// of black). Stage 4 measures the first, or --feature-size, and no bars.
+    #[arg(
+        long,
+        visible_alias = "size",
+        value_name = "SIZES",
+        value_delimiter = ',',
+        num_args = 1..,
+        allow_negative_numbers = true
+    )]
+    pub(crate) sizes: Option<Vec<SizeSpec>>,
+    /// Which of the sizes stage 4 measures; missing: the first.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) feature_size: Option<SizeSpec>,
+    /// What scales.
+    #[arg(long, value_name = "NAME", value_parser = scalers())]
+    pub(crate) scaler: Option<RegisteredScaler>,
 }
 
-/// What stage 1 leaves behind.
+/// The names of the registry, and what each does.
+fn scalers() -> impl TypedValueParser<Value = RegisteredScaler> {
+    let names = RegisteredScaler::all()
+        .map(|scaler| PossibleValue::new(scaler.name()).help(scaler.about()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<RegisteredScaler>())
+}
+
+/// How scaled frames are kept.
+#[derive(Debug, Args)]
+pub(crate) struct FramingArguments {
+    /// Put the frames of all sizes on squares of black, centred, the aspect kept. Features do not
+    /// change: they are of the picture alone. Only with sizes by the longer side.
+    #[arg(long)]
+    pub(crate) letterbox: bool,
+}
+
+/// What stages 1 and 3 leave behind.
 #[derive(Debug, Args)]
 pub(crate) struct MaterialiseArguments {
-    /// Also write variants as MP4 files.
-    #[arg(long)]
-    pub(crate) materialise: bool,
+    /// Also write MP4 files, nearly without loss: augment (variants at native size), scale (scaled
+    /// frames of original and variants, in all sizes); without names, of those two that are run. A
+    /// variant of odd width or height loses its last column or row; scaled frames are even.
+    #[arg(long, value_enum, value_name = "STAGES", value_delimiter = ',', num_args = 0..)]
+    pub(crate) materialise: Option<Vec<FileStage>>,
+}
+
+/// A stage that can leave MP4 files behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileStage {
+    /// Variants at native size.
+    Augment,
+    /// Scaled frames of original and variants.
+    Scale,
 }
 
 /// What is fitted and how it is judged.

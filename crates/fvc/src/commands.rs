@@ -4,6 +4,7 @@ mod cache;
 mod explain_group;
 mod forge;
 mod index;
+mod materialise;
 mod merge;
 mod models;
 mod predict;
@@ -24,8 +25,8 @@ use fvc_pipeline::{
 };
 
 use crate::arguments::{
-    Arguments, Command, DamagedArguments, MakingArguments, MaterialiseArguments, ParallelArguments,
-    Partial, ReadingArguments, Shared, TrainingArguments,
+    Arguments, Command, DamagedArguments, FramingArguments, MakingArguments, MaterialiseArguments,
+    ParallelArguments, Partial, ReadingArguments, Shared, TrainingArguments,
 };
 use crate::display;
 use crate::exit_code::{self, Ending};
@@ -95,36 +96,35 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
                 None => index::run(context, &config, inputs, fvc.as_deref(), shard.shard),
             }
         }
-        Command::Run { stages, reading, making, materialise, training, shard } => {
+        Command::Run { stages, reading, making, framing, materialise, training, shard } => {
             let given = Given {
-                materialise: Some(materialise),
+                framing: Some(framing),
                 training: Some(training),
                 ..Given::of(reading, making)
             };
-            let config = configuration(shared, &given)?;
-            if materialise.materialise && !stages.has(Stage::Augment) {
-                return Err(PipelineError::Config {
-                    path: None,
-                    problem: format!("--materialise: expected stage 1 in --stages, found {stages}"),
-                }
-                .into());
-            }
+            let mut config = configuration(shared, &given)?;
+            materialise::set(&mut config, stages, materialise)?;
             let options = TrainOptions { replan_split: training.replan_split };
             stages::run(context, &config, stages, &options, shard.shard)
         }
         Command::Augment { reading, making, materialise, shard } => {
-            let given = Given { materialise: Some(materialise), ..Given::of(reading, making) };
-            one_stage(context, Stage::Augment, &given, shard.shard)
+            let given = Given::of(reading, making);
+            one_stage(context, Stage::Augment, &given, Some(materialise), shard.shard)
         }
         Command::Features { reading, making, shard } => {
-            one_stage(context, Stage::Features, &Given::of(reading, making), shard.shard)
+            one_stage(context, Stage::Features, &Given::of(reading, making), None, shard.shard)
         }
-        Command::Scale { reading, making, shard } => {
-            one_stage(context, Stage::Scale, &Given::of(reading, making), shard.shard)
+        Command::Scale { reading, making, framing, materialise, shard } => {
+            let given = Given { framing: Some(framing), ..Given::of(reading, making) };
+            one_stage(context, Stage::Scale, &given, Some(materialise), shard.shard)
         }
-        Command::ScaledFeatures { reading, making, shard } => {
-            one_stage(context, Stage::ScaledFeatures, &Given::of(reading, making), shard.shard)
-        }
+        Command::ScaledFeatures { reading, making, shard } => one_stage(
+            context,
+            Stage::ScaledFeatures,
+            &Given::of(reading, making),
+            None,
+            shard.shard,
+        ),
         Command::Train { making, training, shard } => {
             let given =
                 Given { making: Some(making), training: Some(training), ..Given::default() };
@@ -167,11 +167,15 @@ fn one_stage(
     context: &Context<'_>,
     stage: Stage,
     given: &Given<'_>,
+    materialise: Option<&MaterialiseArguments>,
     shard: Option<Shard>,
 ) -> Result<Ending, CommandError> {
-    let config = configuration(context.shared, given)?;
-    let options = TrainOptions::default();
-    stages::run(context, &config, &StageSelection::of(&[stage]), &options, shard)
+    let mut config = configuration(context.shared, given)?;
+    let stages = StageSelection::of(&[stage]);
+    if let Some(materialise) = materialise {
+        materialise::set(&mut config, &stages, materialise)?;
+    }
+    stages::run(context, &config, &stages, &TrainOptions::default(), shard)
 }
 
 /// The options of a command that stand for keys of the configuration.
@@ -180,7 +184,7 @@ struct Given<'a> {
     damaged: Option<&'a DamagedArguments>,
     parallel: Option<&'a ParallelArguments>,
     making: Option<&'a MakingArguments>,
-    materialise: Option<&'a MaterialiseArguments>,
+    framing: Option<&'a FramingArguments>,
     training: Option<&'a TrainingArguments>,
 }
 
@@ -208,11 +212,15 @@ fn configuration(shared: &Shared, given: &Given<'_>) -> Result<Config, PipelineE
         };
     }
     set(&mut config.reading.parallel, given.parallel.and_then(|given| given.parallel));
-    config.augment.materialise |= given.materialise.is_some_and(|given| given.materialise);
+    config.scale.letterbox |= given.framing.is_some_and(|framing| framing.letterbox);
     if let Some(making) = given.making {
         set(&mut config.augment.variants, making.variants);
         set(&mut config.augment.kinds, making.kinds.clone());
-        set(&mut config.scale.size, making.size);
+        set(&mut config.scale.sizes, making.sizes.clone());
+        if making.feature_size.is_some() {
+            config.scale.feature_size = making.feature_size;
+        }
+        set(&mut config.scale.scaler, making.scaler);
     }
     if let Some(training) = given.training {
         set(&mut config.train.models, training.model_types.clone());

@@ -197,3 +197,41 @@ fn lies_under_a_good_seal_are_refused_before_they_cost_memory() {
         assert!(error.contains(&length.to_string()), "{error}");
     }
 }
+
+/// A clip under its seal can still say what cannot be: bars where there are none, a picture beside its
+/// frame or on odd pixels.
+#[test]
+fn a_picture_that_cannot_be_there_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ClipStore::open(folder.path()).unwrap();
+    let size: fvc_clips::SizeSpec = "8letterbox".parse().unwrap();
+    let mut writer = store.writer(&id(), 0, size).unwrap();
+    writer.push_window(&window(8, 4, 0, 1)).unwrap();
+    let path = folder.path().join(writer.finish().unwrap().path);
+    let bytes = std::fs::read(&path).unwrap();
+    let (planes, rest) = bytes[HEADER..bytes.len() - TRAILER].split_at(8 * 8 * 3 / 2);
+    let index = std::str::from_utf8(rest).unwrap();
+    let own = r#","picture":{"left":0,"top":2,"width":8,"height":4}"#;
+    assert!(index.contains(own), "{index}");
+    let sealed_with = |told: &str| {
+        std::fs::write(&path, forged(8, 8, planes, &index.replace(own, told))).unwrap();
+    };
+    for (left, top, width, height) in [
+        (0, 6, 8, 4),
+        (2, 0, 8, 4),
+        (0, 1, 8, 4),
+        (0, 0, 8, 3),
+        (0, 0, 0, 4),
+        (u32::MAX - 1, 0, 4, 4),
+    ] {
+        sealed_with(&format!(
+            r#","picture":{{"left":{left},"top":{top},"width":{width},"height":{height}}}"#
+        ));
+        let error = open_error(&path).to_string();
+        assert!(error.contains("a picture on even pixels"), "{error}");
+    }
+    sealed_with("");
+    assert!(open_error(&path).to_string().contains("of a letterboxed frame"));
+    sealed_with(own);
+    ClipReader::open(&path).unwrap();
+}

@@ -5,9 +5,11 @@
 
 mod corruption;
 mod killed;
+mod letterbox;
 mod numpy;
 #[path = "../../../fvc-features/tests/it/picture.rs"]
 mod picture;
 mod scale;
+mod scaler;
 mod size;
 mod store;

@@ -18,12 +18,30 @@ fn a_named_size_gives_these_pictures() {
         ("64max", (1, 1), (64, 64)),
         // Never less than two pixels.
         ("64max", (6000, 1), (64, 2)),
+        ("224letterbox", (1280, 720), (224, 224)),
+        ("223letterbox", (9, 700), (224, 224)),
     ];
     for (name, (width, height), expected) in cases {
         let size: SizeSpec = name.parse().unwrap();
         assert_eq!(size.target(width, height), expected, "{name} of {width}x{height}");
         assert_eq!(size.to_string(), name);
     }
+}
+
+/// The picture within the bars is the one without any.
+#[test]
+fn a_letterboxed_size_is_the_longer_side_on_a_square() {
+    let letterbox: SizeSpec = "224letterbox".parse().unwrap();
+    assert_eq!(SizeSpec::max_side(224).letterboxed(), Some(letterbox));
+    assert_eq!(letterbox.letterboxed(), Some(letterbox));
+    assert_eq!(SizeSpec::min_side(224).letterboxed(), None);
+    assert_eq!(letterbox.without_bars(), SizeSpec::max_side(224));
+    assert_eq!(SizeSpec::min_side(9).without_bars(), SizeSpec::min_side(9));
+    assert_eq!(letterbox.picture(1280, 720), (224, 126));
+    assert_eq!(letterbox.side(), 224);
+    // A number alone is the longer side.
+    assert_eq!("224".parse(), Ok(SizeSpec::max_side(224)));
+    assert_eq!(serde_json::to_string(&letterbox).unwrap(), r#""224letterbox""#);
 }
 
 /// A picture of 10 x 60000 pixels asked for 256 x 1536000 of them, more than a gigabyte.
@@ -41,7 +59,23 @@ fn the_longer_side_is_bounded_when_the_shorter_is_named() {
 
 #[test]
 fn sides_that_nothing_has_are_refused_or_brought_within_bounds() {
-    for name in ["", "max", "1max", "0min", "16385max", "-5max", "224", "224mid", "2 24max"] {
+    for name in [
+        "",
+        "max",
+        "1max",
+        "0min",
+        "16385max",
+        "-5max",
+        "+5max",
+        "224mid",
+        "2 24max",
+        "1",
+        "224boxes",
+        "224maxmin",
+        "224MAX",
+        "٣٢max",
+        "22é",
+    ] {
         let error = name.parse::<SizeSpec>().unwrap_err();
         assert!(error.contains("224max") && error.contains(&format!("{name:?}")), "{error}");
     }

@@ -220,7 +220,7 @@ fn a_split_of_one_fold_or_of_too_many_is_refused() {
     for last in ["1000", "4294967295", "4294967296", "99999999999999999999", "-1", ""] {
         let csv = WHOLE.replace("fold_1", &format!("fold_{last}"));
         let refused = read(folder.path(), &index, &csv).unwrap_err().to_string();
-        assert!(refused.contains("fold_N, found fold_"), "{refused}");
+        assert!(refused.contains("fold_N, N from 0 to 999, found fold_"), "{refused}");
     }
     let table = read(folder.path(), &index, &WHOLE.replace("fold_1", "fold_0")).unwrap();
     match import(&index, &table, 2) {

@@ -155,3 +155,35 @@ fn chroma_covers_its_block_and_nothing_is_read_outside() {
         assert_eq!(yuv_to_rgb(&short), None);
     }
 }
+
+/// The bits of HDR pictures, the same in every build: features are computed from them, and nothing in
+/// their names would tell other bits apart.
+#[test]
+fn hdr_pictures_are_these_bits_in_every_build() {
+    let mut draw = 7_u32;
+    let mut next = |below: u32| {
+        draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (draw >> 8) % below
+    };
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for hdr in [HdrTransfer::Pq, HdrTransfer::Hlg] {
+        for (bits, full_range) in [(10, false), (12, true), (16, false)] {
+            let color = Color { matrix: Matrix::Bt2020, full_range, hdr: Some(hdr) };
+            let top = 1_u32 << bits;
+            let codes: Vec<[u16; 3]> = (0..20_000)
+                .map(|at| {
+                    // All codes, and such as pictures have: chroma near the middle.
+                    let span = if at % 2 == 0 { top } else { top / 8 };
+                    let chroma = top / 2 - span / 2;
+                    [next(top) as u16, (chroma + next(span)) as u16, (chroma + next(span)) as u16]
+                })
+                .collect();
+            for pixel in convert(&codes, bits, color) {
+                for level in pixel {
+                    hash = (hash ^ u64::from(level)).wrapping_mul(0x0100_0000_01b3);
+                }
+            }
+        }
+    }
+    assert_eq!(hash, 0xb788_f296_89a7_26bd, "{hash:#018x}");
+}

@@ -118,7 +118,7 @@ fn training_takes_native_features_whatever_the_scaled_size() {
     assert_eq!(made["train"]["models"].as_array().unwrap().len(), 2);
     let (code, _, err) = corpus.run(&[&train[..], &["--size", "64"]].concat());
     assert_eq!(code, 1);
-    assert!(err.contains("was made with size 48, not 64"), "{err}");
+    assert!(err.contains(r#"was made with size "48max", not "64max""#), "{err}");
     assert!(err.contains("fvc scaled-features"), "{err}");
 }
 
@@ -470,6 +470,16 @@ fn what_cannot_be_trained_is_said_before_anything_is_decoded() {
         (vec!["run", "--parallel", "20000"], 2),
         (vec!["--config", "nowhere.toml", "run"], 2),
         (vec!["train", "--materialise"], 2),
+        (vec!["run", "--stages", "1,2", "--materialise", "scale"], 2),
+        (vec!["scale", "--materialise", "augment"], 2),
+        (vec!["augment", "--materialise", "frames"], 2),
+        (vec!["run", "--letterbox", "--sizes", "224max,32min"], 2),
+        (vec!["run", "--sizes", "48,48max"], 2),
+        (vec!["run", "--letterbox", "--sizes", "48max,48letterbox"], 2),
+        (vec!["run", "--sizes", "8max"], 2),
+        (vec!["run", "--sizes", "5000max"], 2),
+        (vec!["run", "--sizes", "48", "--feature-size", "64max"], 2),
+        (vec!["run", "--scaler", "autoencoder"], 2),
     ] {
         let (code, out, err) = corpus.run(&arguments);
         assert_eq!(code, expected, "{arguments:?}: {out}{err}");

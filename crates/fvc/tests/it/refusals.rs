@@ -177,8 +177,24 @@ fn usage_and_configuration_errors_end_with_2() {
     let (code, _, err) = run(&["--config", config.to_str().unwrap(), "index", "x"]);
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("learning_speed"), "{err}");
-    std::fs::write(&config, "[scale]\nsize = 3\n").unwrap();
-    assert_eq!(run(&["--config", config.to_str().unwrap(), "index", "x"]).0, 2);
+    let many: Vec<String> = (20..37).map(|side| format!("\"{side}max\"")).collect();
+    for (scale, expected) in [
+        ("size = 224", "unknown field `size`"),
+        ("sizes = [\"3max\"]", "scale.sizes: expected 16 to 4096 pixels, found 3max"),
+        ("sizes = []", "1 to 16 sizes, found 0 of them"),
+        (&format!("sizes = [{}]", many.join(", ")), "1 to 16 sizes, found 17 of them"),
+        ("sizes = [\"224mid\"]", "expected a size such as 224max, 256min or 224letterbox"),
+        ("sizes = [\"48max\", \"48max\"]", "expected each size once, found 48max twice"),
+        ("letterbox = true\nsizes = [\"48min\"]", "sizes by the longer side"),
+        ("feature_size = \"48max\"", "expected one of scale.sizes (224max), found 48max"),
+        ("scaler = \"autoencoder\"", "expected a scaler (area_cubic), found \"autoencoder\""),
+    ] {
+        std::fs::write(&config, format!("[scale]\n{scale}\n")).unwrap();
+        let (code, _, err) = run(&["--config", config.to_str().unwrap(), "index", "x"]);
+        assert_eq!(code, 2, "{err}");
+        let words: Vec<&str> = err.split_whitespace().collect();
+        assert!(words.join(" ").contains(expected), "{scale}: {err}");
+    }
     let (code, _, err) = run(&["-w", folder.path().join("no").to_str().unwrap(), "train"]);
     assert_eq!(code, 1);
     assert!(err.contains("fvc index"), "{err}");

@@ -68,7 +68,7 @@ fn each_stage_killed_at_any_write_is_taken_up() {
         &["index", table.to_str().unwrap()],
         &["augment", "--variants", "2", "--materialise"],
         &["features", "--variants", "2"],
-        &["scale", "--variants", "2", "--size", "48"],
+        &["scale", "--variants", "2", "--size", "48", "--materialise"],
         &["scaled-features", "--variants", "2", "--size", "48"],
     ];
     let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
