@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::feature_tables::{FeatureTable, check_note, feature_tables, table_files, tables_of};
 use crate::gathering::{Built, Found, IndexRecord, build};
+use crate::grouping::flaw_of_ties;
 use crate::merge::{stage_names, with_config};
 use crate::plan::Stage;
 use crate::stage_record::{Basis, Ending, StageRecord};
@@ -334,7 +335,7 @@ impl Look<'_> {
     fn units(&mut self) -> Result<(), PipelineError> {
         let store = ClipStore::open(&self.workspace.clips())?;
         let mut folders: BTreeSet<PathBuf> =
-            ["clips", "variants", "features"].map(PathBuf::from).into();
+            ["clips", "variants", "features", "fingerprints"].map(PathBuf::from).into();
         // Files of a record that cannot be read may be its own.
         let mut unreadable: Vec<String> = Vec::new();
         let mut whole: BTreeSet<ContentId> = BTreeSet::new();
@@ -398,6 +399,13 @@ impl Look<'_> {
             let detail = "a command says that its source is complete".to_owned();
             unreadable.push(id.to_hex());
             self.flaw(&path, Wrong::Missing, detail, Remedy::Source(id));
+        }
+        let ties = self.workspace.near_duplicates();
+        if let Some(found) = flaw_of_ties(&ties)? {
+            let empty = fs::metadata(&ties).is_ok_and(|found| found.len() == 0);
+            let wrong = if empty { Wrong::Empty } else { Wrong::Damaged };
+            // Whoever asks for groups next computes them anew.
+            self.flaw(&ties, wrong, found, Remedy::Remove);
         }
         for folder in folders {
             let folder = self.workspace.root().join(folder);

@@ -209,6 +209,23 @@ fn read(path: &std::path::Path, inputs: &str) -> Result<Option<Vec<NearDuplicate
     Ok(if whole && hash_of(&file.ties)? == file.hash { Some(file.ties) } else { None })
 }
 
+/// What is wrong with the file of ties, if anything is. It is made again when it is not there.
+pub(crate) fn flaw_of_ties(path: &std::path::Path) -> Result<Option<String>, PipelineError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(PipelineError::Io { path: path.to_owned(), source }),
+    };
+    Ok(match serde_json::from_slice::<TiesFile>(&bytes) {
+        Err(error) => Some(error.to_string()),
+        Ok(file) if file.version != FILE_VERSION => Some(format!("version {}", file.version)),
+        Ok(file) if hash_of(&file.ties)? != file.hash => {
+            Some("contents that do not have the recorded hash".to_owned())
+        }
+        Ok(_) => None,
+    })
+}
+
 fn load_fingerprint(found: &Named) -> Result<Fingerprint, PipelineError> {
     let Named { path, bytes: expected, hash } = found;
     let io = |source| PipelineError::Io { path: path.clone(), source };

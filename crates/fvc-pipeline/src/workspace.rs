@@ -29,6 +29,8 @@ struct Mark {
 /// ledger.sqlite             openings of sealed tests, append-only
 /// index/                    sources, groups, failures, manifest, and what they were made from
 /// units/<2 hex>/<id>.json   what has been computed of each source, with hashes
+/// fingerprints/             what each source looks like over time
+/// groups/                   which sources show the same footage, and where
 /// clips/                    clip store: scaled frames
 /// variants/                 draws.jsonl: every variant's kind and parameters; MP4s with --materialise
 /// scaled/                   MP4s of scaled frames, with --materialise
@@ -36,7 +38,7 @@ struct Mark {
 /// locks/                    empty files that processes at work hold locks on
 /// stages/<stage>/           failures, manifest and record of the last run of each stage
 /// stages/<stage>/shard-I-of-N/  the same of one share, until `fvc merge`
-/// splits/                   splits; a split changes only by --replan-split, which the run then notes
+/// splits/                   splits; none ever changes, --replan-split puts another beside it
 /// runs/<experiment>/run_…/  runs of stage 5
 /// ```
 #[derive(Clone, Debug)]

@@ -351,7 +351,8 @@ pub(crate) struct TrainingArguments {
     /// with features needs a row.
     #[arg(long, value_name = "FILE")]
     pub(crate) split: Option<PathBuf>,
-    /// Plan a new split although there is one for these settings.
+    /// Plan a new split beside the one there is for these settings, for a corpus that has grown. What
+    /// was sealed in the old one may be learnt from in the new one, and openings of either count.
     #[arg(long)]
     pub(crate) replan_split: bool,
     /// Seed of the split, the fits and the bootstrap.

@@ -11,6 +11,7 @@ mod footage;
 mod main_job;
 mod memory;
 mod model_types;
+mod near_duplicates;
 mod refusals;
 mod resume;
 mod scaled_files;

@@ -1,0 +1,238 @@
+//! Copies are found by what they show, in the one decode, and groups and splits hold to it.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::footage::{can_make_footage, corpus, encode, run};
+
+const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"];
+
+/// Two scenes of three seconds, and a copy of the first: mirrored, with bars, smaller, encoded again.
+fn scenes(folder: &Path) {
+    let first =
+        "mandelbrot=size=320x180:rate=25:maxiter=200:start_x=-0.1011:start_y=0.9563:end_pts=80";
+    let second = "life=size=80x45:rate=25:mold=12:ratio=0.3:seed=3,scale=320:180:flags=bicubic,\
+                  gblur=sigma=3,noise=alls=7:allf=t:all_seed=13";
+    let made = |source: &str, filters: &str, crf: &str, name: &str| {
+        let arguments = [&["-vf", filters, "-t", "3", "-crf", crf][..], &H264].concat();
+        encode(source, &arguments, &folder.join(name));
+    };
+    made(first, "null", "20", "real/first.mp4");
+    made(second, "null", "20", "real/second.mp4");
+    made(first, "hflip,scale=256:144,pad=256:192:0:24", "30", "fake/copy.mp4");
+}
+
+#[test]
+fn a_copy_is_found_in_the_one_decode_and_the_tie_explains_itself() {
+    if !can_make_footage("a_copy_is_found_in_the_one_decode_and_the_tie_explains_itself") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (clips, workspace) = (folder.path().join("clips"), folder.path().join("workspace"));
+    scenes(&clips);
+    let (clips, workspace) = (clips.to_str().unwrap(), workspace.to_str().unwrap());
+    let base = ["--workspace", workspace];
+    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+
+    let (code, shown, _) = fvc(&["index", clips]);
+    assert!(code == 0 && shown.contains("3 groups in all"), "{shown}");
+    let (code, shown, told) = fvc(&["features", "--variants", "0"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(shown.contains("2 sources show footage of another one"), "{shown}");
+    assert!(shown.contains("Decodes: 3 of sources"), "{shown}");
+
+    let path = format!("{clips}/real/first.mp4");
+    let (code, shown, told) = fvc(&["--json", "index", "--explain-group", &path]);
+    assert_eq!(code, 0, "{told}");
+    let explained: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(explained["sources"].as_array().unwrap().len(), 2);
+    let ties = explained["near_duplicates"].as_array().unwrap();
+    assert_eq!(ties.len(), 1);
+    assert_eq!(ties[0]["mirrored"], true);
+    let number = |name: &str| ties[0][name].as_f64().unwrap();
+    assert!(number("shared") >= 2000.0 && number("similarity") >= 0.78, "{}", ties[0]);
+    assert!((number("first_from") - number("second_from")).abs() <= 250.0, "{}", ties[0]);
+
+    let group = explained["group"].as_str().unwrap();
+    let (code, shown, _) = fvc(&["index", "--explain-group", &group[..8]]);
+    assert_eq!(code, 0);
+    for wanted in ["2 of 3 sources", "copy.mp4", "first.mp4", "The same footage:", "mirrored"] {
+        assert!(shown.contains(wanted), "no {wanted} in {shown}");
+    }
+    let (_, shown, _) = fvc(&["index", "--explain-group", &format!("{clips}/real/second.mp4")]);
+    assert!(shown.contains("It stands alone"), "{shown}");
+    for nobody in ["gffffffff", "abc", "no/such.mp4"] {
+        let (code, _, told) = fvc(&["index", "--explain-group", nobody]);
+        assert!(code == 2 && told.contains("--explain-group: expected a group"), "{code} {told}");
+    }
+    // Asked again, nothing is decoded and the same is found.
+    let (_, shown, _) = fvc(&["features", "--variants", "0"]);
+    assert!(shown.contains("2 sources show footage of another one"), "{shown}");
+    assert!(shown.contains("Decodes: 0 of sources"), "{shown}");
+}
+
+/// What is in a run's failure table of a source, as reason code.
+fn reasons(run_folder: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(run_folder.join("failures.csv")).unwrap();
+    let mut lines = text.lines();
+    let heads: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let place = |name: &str| heads.iter().position(|head| *head == name).unwrap();
+    let (path, reason) = (place("path"), place("reason"));
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            let name = Path::new(cells[path]).file_stem().unwrap().to_string_lossy().into_owned();
+            (name, cells[reason].to_owned())
+        })
+        .collect()
+}
+
+/// A later source that shows (or is said to show) what two folds hold is of neither; the split and all
+/// that was made under it stay. Before, the whole workspace refused to train.
+#[test]
+fn newcomers_that_bridge_a_split_are_kept_out_of_it_and_told() {
+    if !can_make_footage("newcomers_that_bridge_a_split_are_kept_out_of_it_and_told") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 4);
+    let workspace = folder.path().join("workspace");
+    let base = ["--workspace", workspace.to_str().unwrap()];
+    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    let settings = ["--variants", "0", "--sizes", "32"];
+    let training = [
+        "--folds",
+        "2",
+        "--test-fraction",
+        "0",
+        "--grid",
+        "none",
+        "--model-types",
+        "logistic_regression",
+    ];
+    let all = |command: &[&str]| -> Value {
+        let (code, shown, told) =
+            fvc(&[&["--json"], command, &settings[..], &training[..]].concat());
+        assert!(code == 0 || code == 3, "{code} {told}");
+        serde_json::from_str(&shown).unwrap()
+    };
+    assert_eq!(fvc(&["index", table.to_str().unwrap()]).0, 0);
+    let before = all(&["run"]);
+
+    // Which origins stand in which fold.
+    let split =
+        std::fs::read_dir(workspace.join("splits")).unwrap().next().unwrap().unwrap().path();
+    let split: Value = serde_json::from_slice(&std::fs::read(split).unwrap()).unwrap();
+    let index: Value = serde_json::from_slice(
+        &std::fs::read(workspace.join("index").join("sources.json")).unwrap(),
+    )
+    .unwrap();
+    let origin_in = |fold: &str| -> String {
+        let member =
+            split["members"].as_array().unwrap().iter().find(|m| m["part"] == fold).unwrap();
+        let sources = index["sources"].as_array().unwrap();
+        let source = sources.iter().find(|s| s["content_id"] == member["content_id"]).unwrap();
+        let name = Path::new(source["path"].as_str().unwrap()).file_stem().unwrap();
+        name.to_string_lossy().trim_start_matches("clip").to_owned()
+    };
+    let (first, second) = (origin_in("fold_0"), origin_in("fold_1"));
+    let more = folder.path().join("more");
+    for name in ["bridge", "twin", "new"] {
+        let source = format!("testsrc2=size=160x120:rate=25,hue=h={}", 40 * name.len());
+        encode(&source, &[&["-t", "1.2"][..], &H264].concat(), &more.join(format!("{name}.mp4")));
+    }
+    let rows = format!(
+        "path,label,group,source_id\nbridge.mp4,real,origin{first},s1\ntwin.mp4,real,origin{second},\n\
+         new.mp4,fake,,\n"
+    );
+    std::fs::write(more.join("more.csv"), rows).unwrap();
+    // The bridge is tied to the second origin by another column of another table.
+    let tie = format!("path,label,group,source_id\ntwin.mp4,real,origin{second},s1\n");
+    let tied = more.join("tied.csv");
+    let (table, more_table) = (table.to_str().unwrap(), more.join("more.csv"));
+    let more_table = more_table.to_str().unwrap();
+
+    // First without that tie: each newcomer is of one fold, or of none.
+    assert_eq!(fvc(&["index", table, more_table]).0, 0);
+    let grown = all(&["run"]);
+    assert_eq!(grown["train"]["split_hash"], before["train"]["split_hash"]);
+    assert_eq!(grown["train"]["sources"], {
+        let mut same = before["train"]["sources"].clone();
+        same["outside"] = 3.into();
+        same
+    });
+    let told = |made: &Value| reasons(Path::new(made["train"]["run"].as_str().unwrap()));
+    let mut found = told(&grown);
+    found.sort();
+    let row = |name: &str, reason: &str| (name.to_owned(), reason.to_owned());
+    assert_eq!(
+        found,
+        [
+            row("bridge", "matches_training"),
+            row("new", "outside_split"),
+            row("twin", "matches_training")
+        ]
+    );
+
+    // Then with it: the two tie both folds to one another, and are of neither.
+    std::fs::write(&tied, tie).unwrap();
+    let (code, _, _) = fvc(&["index", table, more_table, tied.to_str().unwrap()]);
+    assert_eq!(code, 3, "one row stands twice");
+    let grown = all(&["train"]);
+    assert_eq!(grown["train"]["split_hash"], before["train"]["split_hash"]);
+    let mut found = told(&grown);
+    found.sort();
+    assert_eq!(
+        found,
+        [row("bridge", "bridges_split"), row("new", "outside_split"), row("twin", "bridges_split")]
+    );
+    let notes = grown["train"]["notes"].to_string();
+    assert!(notes.contains("2 tie two parts of it to one another"), "{notes}");
+
+    // A new plan stands beside the old one, which stays as it was.
+    let replanned = all(&["train", "--replan-split"]);
+    assert_ne!(replanned["train"]["split_hash"], before["train"]["split_hash"]);
+    assert_eq!(replanned["train"]["sources"]["outside"], 0);
+    assert_eq!(std::fs::read_dir(workspace.join("splits")).unwrap().count(), 2);
+}
+
+/// A fingerprint that is not as it was written is neither believed nor left out; the stages make it
+/// again.
+#[test]
+fn a_damaged_fingerprint_ends_training_and_is_made_again() {
+    if !can_make_footage("a_damaged_fingerprint_ends_training_and_is_made_again") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clips = folder.path().join("clips");
+    scenes(&clips);
+    let workspace = folder.path().join("workspace");
+    let base = ["--workspace", workspace.to_str().unwrap()];
+    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    assert_eq!(fvc(&["index", clips.to_str().unwrap()]).0, 0);
+    assert_eq!(fvc(&["features", "--variants", "0"]).0, 0);
+    let explain = ["index", "--explain-group", clips.join("real/first.mp4").to_str().unwrap()]
+        .map(str::to_owned);
+    let explain: Vec<&str> = explain.iter().map(String::as_str).collect();
+    let expected = fvc(&explain).1;
+
+    let folder =
+        std::fs::read_dir(workspace.join("fingerprints")).unwrap().next().unwrap().unwrap();
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&file).unwrap();
+    let mut changed = whole.clone();
+    changed[100] ^= 1;
+    std::fs::write(&file, changed).unwrap();
+    std::fs::remove_dir_all(workspace.join("groups")).unwrap();
+    let (code, _, told) = fvc(&explain);
+    assert_ne!(code, 0);
+    assert!(
+        told.contains(".fvcprint") && told.contains("expected a fingerprint of hash"),
+        "{told}"
+    );
+    let (code, shown, _) = fvc(&["features", "--variants", "0"]);
+    assert!(code == 0 && shown.contains("1 for: files lost or changed"), "{shown}");
+    assert_eq!(std::fs::read(&file).unwrap(), whole);
+    assert_eq!(fvc(&explain).1, expected);
+}
