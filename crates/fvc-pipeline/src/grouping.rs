@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::lock::Lock;
 use crate::plan::fingerprint_name;
 use crate::stages::Environment;
-use crate::{Output, PipelineError, Unit, UnitState};
+use crate::{Output, PipelineError, Unit, UnitState, Workspace};
 
 /// Share of the sources above which a group is suspicious: one wrong tie may hold it together.
 const LARGE_GROUP: f64 = 0.05;
@@ -150,6 +150,28 @@ pub fn group_sources(environment: &Environment<'_>) -> Result<Grouping, Pipeline
         fingerprinted: named.keys().copied().collect(),
         without_fingerprint,
     })
+}
+
+/// The index with the ties by content that were computed last, whatever has been decoded since: all
+/// that can be had of a workspace that cannot be written to.
+///
+/// # Errors
+/// There is no index, or the ties cannot be read.
+pub fn read_grouped_index(workspace: &Workspace) -> Result<Index, PipelineError> {
+    let index = Index::load(&workspace.index())?;
+    let path = workspace.near_duplicates();
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(index),
+        Err(source) => return Err(PipelineError::Io { path, source }),
+    };
+    let file: TiesFile =
+        serde_json::from_slice(&bytes).map_err(|error| PipelineError::Corrupt {
+            path,
+            expected: "ties between sources as JSON".to_owned(),
+            found: error.to_string(),
+        })?;
+    Ok(index.with_near_duplicates(&file.ties))
 }
 
 /// The ties between fingerprints, from the file or computed.

@@ -1,6 +1,6 @@
 //! [`predict`]: a verdict on videos that nobody has labelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_clips::RegisteredScaler;
-use fvc_corpus::{DecodeCounts, Failure, Index, Manifest};
+use fvc_corpus::{DecodeCounts, Failure, GroupId, Index, Manifest};
 use fvc_features::{Extractor, NATIVE, SCALED};
 use fvc_learn::{Assessment, Detector, Verdict};
 use fvc_media::{
@@ -177,7 +177,8 @@ pub struct PredictOptions<'a> {
     pub limits: Limits,
     /// What becomes of a damaged file.
     pub partial: PartialPolicy,
-    /// The index of the corpus, when there is one: it knows further files of the model's groups.
+    /// The index of the corpus with its final groups ([`crate::group_sources`]), when there is one: it
+    /// knows further files of the model's groups.
     pub index: Option<Index>,
     /// A media cache to use, when there is one.
     pub cache: Option<Arc<MediaCache>>,
@@ -221,6 +222,7 @@ pub fn predict(
         .build()
         .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
     options.progress.begin("files", gathered.files.len() as u64);
+    let known_groups = groups_learnt_from(model, options.index.as_ref());
     let mut files = Vec::with_capacity(gathered.files.len());
     let mut tell = |file: FilePrediction| {
         match &file {
@@ -241,7 +243,8 @@ pub fn predict(
                     if options.cancel.load(Ordering::Relaxed) {
                         return None;
                     }
-                    let found = predict_file(model, &reader, options.index.as_ref(), path);
+                    let found =
+                        predict_file(model, &reader, (options.index.as_ref(), &known_groups), path);
                     options.progress.advance(1);
                     // One that was cut off by the request to stop has no verdict.
                     (!options.cancel.load(Ordering::Relaxed)).then_some(found)
@@ -267,10 +270,21 @@ pub fn predict(
     Ok(Predictions { files, manifest })
 }
 
+/// The groups of the index, as it stands, that hold a source which the model was fitted on. A group
+/// that has grown or was joined has another name than when the model was fitted: sources tell, and the
+/// names of then for those that have left the index.
+fn groups_learnt_from(model: &LoadedModel, index: Option<&Index>) -> BTreeSet<GroupId> {
+    let scope = model.detector.scope();
+    let now = scope
+        .content_ids()
+        .filter_map(|content_id| index.and_then(|index| index.groups().group(content_id)));
+    scope.groups().chain(now).cloned().collect()
+}
+
 fn predict_file(
     model: &LoadedModel,
     reader: &Reader,
-    index: Option<&Index>,
+    (index, known_groups): (Option<&Index>, &BTreeSet<GroupId>),
     path: &Path,
 ) -> FilePrediction {
     let identity = match reader.identify(path) {
@@ -282,9 +296,7 @@ fn predict_file(
         Some(KnownAs::TheSameBytes)
     } else {
         let group = index.and_then(|index| index.groups().group(&content_id));
-        group
-            .is_some_and(|group| model.detector.scope().groups().any(|own| own == group))
-            .then_some(KnownAs::TheSameGroup)
+        group.is_some_and(|group| known_groups.contains(group)).then_some(KnownAs::TheSameGroup)
     };
     if let Some(known_as) = known_as {
         return FilePrediction::InTrainingCorpus { path: path.to_owned(), content_id, known_as };

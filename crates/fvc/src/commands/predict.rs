@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fvc_corpus::{Failure, FailureTable, Index};
 use fvc_media::MediaCache;
 use fvc_pipeline::{
-    Config, FilePrediction, KnownAs, LoadedModel, PipelineError, PredictOptions, Predictions,
-    ScoredFile, Workspace, newest_model, predict,
+    Config, Environment, FilePrediction, KnownAs, LoadedModel, PipelineError, PredictOptions,
+    Predictions, ScoredFile, Workspace, newest_model, predict,
 };
 
 use super::{CommandError, Context};
@@ -58,7 +58,7 @@ pub(super) fn run(
     // The index knows further copies, windows and twins of what the model has learnt from.
     let index = match &workspace {
         Some(workspace) if workspace.index().join("sources.json").exists() => {
-            Some(Index::load(&workspace.index()).map_err(PipelineError::from)?)
+            Some(index_of(context, config, workspace, cache.is_some())?)
         }
         _ => None,
     };
@@ -202,4 +202,24 @@ fn details(scored: &ScoredFile) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// The index with its final groups. Where nothing can be written, ties by content are read as they
+/// were last computed.
+fn index_of(
+    context: &Context<'_>,
+    config: &Config,
+    workspace: &Workspace,
+    writable: bool,
+) -> Result<Index, PipelineError> {
+    if !writable {
+        return fvc_pipeline::read_grouped_index(workspace);
+    }
+    let environment = Environment {
+        config,
+        workspace,
+        cancel: context.cancel.clone(),
+        progress: context.progress,
+    };
+    Ok(fvc_pipeline::group_sources(&environment)?.index)
 }
