@@ -14,8 +14,12 @@ pub const FINGERPRINT_VERSION: u32 = 1;
 /// Thumbnails (half a minute) over which bars at the border must stay as they are to be bars.
 const BLOCK: usize = 240;
 
-/// Bars may take up to this many of the 64 cells at each border.
-const MAX_BAR: usize = 24;
+/// Bars may take up to this many of the 64 cells at each border: those of an upright film of 9:21 in a
+/// picture of 16:9.
+const MAX_BAR: usize = 26;
+
+/// Cells of the picture that are left between bars, at least.
+const LEAST_PICTURE: usize = 10;
 
 /// Levels by which the cells of a bar may differ: what a coarse encode makes of one colour.
 const BAR_SPREAD: u8 = 12;
@@ -72,6 +76,12 @@ impl Fingerprint {
             .map(|at| self.lasts(at))
             .sum();
         f64::from(milliseconds) / 1000.0
+    }
+
+    /// Whether it shows enough to be compared: what lasts less than 2 informative seconds can be tied
+    /// to nothing.
+    pub fn is_comparable(&self) -> bool {
+        self.informative_seconds() >= crate::SHARED_SECONDS
     }
 
     /// Milliseconds that a sample stands for.
@@ -146,7 +156,8 @@ impl Fingerprint {
     }
 }
 
-/// Makes a [`Fingerprint`] from thumbnails as a decode gives them; holds half a minute of them.
+/// Makes a [`Fingerprint`] from thumbnails as a decode gives them; holds half a minute of them, and the
+/// samples so far (2 KiB a second).
 #[derive(Debug, Default)]
 pub struct FingerprintBuilder {
     block: Vec<Thumbnail>,
@@ -247,7 +258,8 @@ impl Area {
         let left = inner(bar(&|line, along| SIDE * along + line));
         let right = SIDE - inner(bar(&|line, along| SIDE * along + SIDE - 1 - line));
         // A picture that is of one colour for the most part has no bars.
-        if bottom.saturating_sub(top) < SIDE / 4 || right.saturating_sub(left) < SIDE / 4 {
+        if bottom.saturating_sub(top) < LEAST_PICTURE || right.saturating_sub(left) < LEAST_PICTURE
+        {
             return Self { top: 0, bottom: SIDE, left: 0, right: SIDE };
         }
         Self { top, bottom, left, right }

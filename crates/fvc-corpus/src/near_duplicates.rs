@@ -16,7 +16,7 @@ mod alignment;
 mod appearance;
 mod candidates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fvc_media::ContentId;
 use rayon::iter::{
@@ -35,8 +35,8 @@ pub const SHARED_SECONDS: f64 = 2.0;
 /// Version of what ties two sources.
 pub const NEAR_DUPLICATE_VERSION: u32 = 1;
 
-/// Seeds of a pair of sources that are followed.
-const SEEDS_FOLLOWED: usize = 16;
+/// Places of a pair of sources from which they are followed.
+const PLACES_FOLLOWED: usize = 24;
 
 /// Two sources that show the same footage, and where.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,13 +64,14 @@ pub struct NearDuplicate {
 /// Finds all ties between sources, ordered by their two content ids.
 ///
 /// `load` gives the fingerprint of one of `sources`; it is asked again when a candidate is compared, so
-/// that not all are in memory. Equal for every order of `sources` and any number of threads.
+/// that not all are in memory. `go_on` is asked now and then, and ends the search by an error. Equal for every order of `sources` and any number of threads.
 ///
 /// # Errors
-/// Those of `load`.
+/// Those of `load` and `go_on`.
 pub fn find_near_duplicates<E: Send>(
     sources: &[ContentId],
     load: &(dyn Fn(&ContentId) -> Result<Fingerprint, E> + Sync),
+    go_on: &dyn Fn() -> Result<(), E>,
 ) -> Result<Vec<NearDuplicate>, E> {
     let mut sources = sources.to_vec();
     sources.sort_unstable();
@@ -85,24 +86,26 @@ pub fn find_near_duplicates<E: Send>(
             Ok(entries)
         })
         .collect::<Result<_, E>>()?;
-    let entries = entries.concat();
-    let mut pairs: BTreeMap<(u32, u32, bool), BTreeMap<(u32, u32), u32>> = BTreeMap::new();
+    let entries: Vec<candidates::Entry> = entries.into_iter().flatten().collect();
+    let mut seeds: Vec<Seed> = Vec::new();
     for table in 0..TABLES {
-        for seed in seeds_of_table(table, &entries) {
-            let met = pairs.entry((seed.first, seed.second, seed.mirrored)).or_default();
-            *met.entry((seed.first_sample, seed.second_sample)).or_insert(0) += 1;
-        }
+        go_on()?;
+        seeds.extend(seeds_of_table(table, &entries));
     }
     drop(entries);
+    seeds.sort_unstable();
+    let pairs: Vec<&[Seed]> = seeds
+        .chunk_by(|left, right| left.pair() == right.pair())
+        // One meeting in one table is what chance gives strangers.
+        .filter(|met| met.len() > 1)
+        .collect();
     let ties: Vec<Option<((u32, u32), bool, Stretch)>> = pairs
-        .into_iter()
-        .collect::<Vec<_>>()
         .into_par_iter()
-        .map(|((first, second, mirrored), met)| {
+        .map(|met| {
+            let Some(&Seed { first, second, mirrored, .. }) = met.first() else { return Ok(None) };
             let stretch = longest_stretch(
                 &load(&sources[first as usize])?,
                 &load(&sources[second as usize])?,
-                (first, second, mirrored),
                 met,
             );
             Ok(stretch.map(|stretch| ((first, second), mirrored, stretch)))
@@ -131,34 +134,35 @@ pub fn find_near_duplicates<E: Send>(
         .collect())
 }
 
-/// The longest stretch around the seeds of a pair of sources, if it is evidence enough.
-fn longest_stretch(
-    first: &Fingerprint,
-    second: &Fingerprint,
-    (one, other, mirrored): (u32, u32, bool),
-    met: BTreeMap<(u32, u32), u32>,
-) -> Option<Stretch> {
+/// The longest stretch around the seeds of a pair of sources, if it is evidence enough. `met` holds a
+/// seed once for every table that it stands in, equal ones beside one another.
+fn longest_stretch(first: &Fingerprint, second: &Fingerprint, met: &[Seed]) -> Option<Stretch> {
     let enough = (SHARED_SECONDS * 1000.0) as u32;
-    let least = first.informative_seconds().min(second.informative_seconds());
-    if least * 1000.0 < f64::from(enough) {
+    if !first.is_comparable() || !second.is_comparable() {
         return None;
     }
-    let (first, second) = (View::new(first, false), View::new(second, mirrored));
-    let mut met: Vec<((u32, u32), u32)> = met.into_iter().collect();
+    let mut ranked: Vec<(usize, Seed)> =
+        met.chunk_by(|left, right| left == right).map(|same| (same.len(), same[0])).collect();
     // Those that met in most tables first.
-    met.sort_by_key(|&(pair, tables)| (std::cmp::Reverse(tables), pair));
+    ranked.sort_by_key(|&(tables, seed)| (std::cmp::Reverse(tables), seed));
+    let mirrored = met.first().is_some_and(|seed| seed.mirrored);
+    let (first, second) = (View::new(first, false), View::new(second, mirrored));
     let mut known: Vec<Stretch> = Vec::new();
-    let mut followed = 0;
-    for ((first_sample, second_sample), _) in met {
-        let seed = Seed { first: one, second: other, mirrored, first_sample, second_sample };
-        let times = (first.time(first_sample as usize), second.time(second_sample as usize));
-        if followed == SEEDS_FOLLOWED {
+    // Seconds of a seed, and by how many the second source is behind: the second seed of one place
+    // leads where the first led.
+    let mut tried: BTreeSet<(u32, i64)> = BTreeSet::new();
+    for (_, seed) in ranked {
+        let times =
+            (first.time(seed.first_sample as usize), second.time(seed.second_sample as usize));
+        let behind = i64::from(times.1) - i64::from(times.0);
+        if tried.len() == PLACES_FOLLOWED {
             break;
         }
-        if known.iter().any(|stretch| stretch.passes(times)) {
+        if known.iter().any(|stretch| stretch.passes(times))
+            || !tried.insert((times.0 / 1000, behind.div_euclid(500)))
+        {
             continue;
         }
-        followed += 1;
         known.extend(stretch_around(&first, &second, &seed));
     }
     known

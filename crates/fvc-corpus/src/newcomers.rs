@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fvc_media::ContentId;
 
+use crate::groups::DisjointSets;
 use crate::{GroupId, GroupTable, Index, NearDuplicate, Part, Split, SplitError};
 
 /// What a source is to a split that was made before it.
@@ -61,12 +62,17 @@ pub struct Admission {
 
 impl Split {
     /// Looks at an index that may have grown since the split was made: `index` with its final groups,
-    /// `ties` by content.
+    /// `ties` by content, `declared` groups that rows name together which are no sources themselves.
     ///
     /// # Errors
     /// The split's own sources turn out to be of one group on two sides: what was thought to be apart
     /// was not, and only a new split can be honest.
-    pub fn admit(&self, index: &Index, ties: &[NearDuplicate]) -> Result<Admission, SplitError> {
+    pub fn admit(
+        &self,
+        index: &Index,
+        ties: &[NearDuplicate],
+        declared: &[Vec<String>],
+    ) -> Result<Admission, SplitError> {
         let known = |content_id: &ContentId| self.members.contains_key(content_id);
         // What ties members to members: their groups then, names that they share now, content.
         let mut pairs: Vec<(ContentId, ContentId)> = ties
@@ -74,10 +80,29 @@ impl Split {
             .map(|tie| (tie.first, tie.second))
             .filter(|(first, second)| known(first) && known(second))
             .collect();
-        let mut first_of_name: HashMap<&str, ContentId> = HashMap::new();
+        // Names that rows without a source declare to be one are one name.
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        for name in declared.iter().flatten().map(String::as_str).chain(
+            index
+                .sources()
+                .iter()
+                .flat_map(|source| source.declared_groups.iter().map(String::as_str)),
+        ) {
+            let next = names.len();
+            names.entry(name).or_insert(next);
+        }
+        let mut same = DisjointSets::new(names.len());
+        for tied in declared {
+            for pair in tied.windows(2) {
+                same.union(names[pair[0].as_str()], names[pair[1].as_str()]);
+            }
+        }
+        let mut first_of_name: HashMap<usize, ContentId> = HashMap::new();
         for source in index.sources().iter().filter(|source| known(&source.content_id)) {
             for name in &source.declared_groups {
-                let first = *first_of_name.entry(name).or_insert(source.content_id);
+                let first = *first_of_name
+                    .entry(same.find(names[name.as_str()]))
+                    .or_insert(source.content_id);
                 pairs.push((first, source.content_id));
             }
         }
@@ -86,27 +111,11 @@ impl Split {
         self.refuse_groups_on_two_sides(&groups)?;
 
         let mut parts_of: HashMap<&GroupId, BTreeSet<Part>> = HashMap::new();
-        let mut has_newcomer: BTreeSet<&GroupId> = BTreeSet::new();
         for source in index.sources() {
-            match self.part(&source.content_id) {
-                Some(part) => {
-                    parts_of.entry(&source.group).or_default().insert(part);
-                }
-                None => {
-                    has_newcomer.insert(&source.group);
-                }
+            if let Some(part) = self.part(&source.content_id) {
+                parts_of.entry(&source.group).or_default().insert(part);
             }
         }
-        // Joined by something that is no source, a row of a file that is gone: there is no one to
-        // keep out in their place.
-        let current = index.groups();
-        let joined: BTreeMap<ContentId, GroupId> = current
-            .iter()
-            .filter(|(content_id, group)| known(content_id) && !has_newcomer.contains(group))
-            .map(|(content_id, group)| (*content_id, group.clone()))
-            .collect();
-        self.refuse_groups_on_two_sides(&GroupTable::from_rows(joined))?;
-
         let newcomers = index
             .sources()
             .iter()

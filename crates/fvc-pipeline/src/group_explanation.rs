@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::PipelineError;
 use crate::grouping::group_sources;
+use crate::lock::Lock;
 use crate::stages::Environment;
 
 /// Digits by which a group or a source may be named for short.
@@ -30,8 +31,10 @@ pub struct GroupExplanation {
     /// Sources of the group that no declared name and no content tie to the rest: rows of files that
     /// could not be used named them together with others.
     pub by_unusable_rows: Vec<ContentId>,
-    /// Sources of the group that have not been decoded: what they show is not known yet.
+    /// Sources of the group without a whole fingerprint: what they show is not known yet.
     pub not_compared: Vec<ContentId>,
+    /// Sources of the group that show too little for too short a time to be compared.
+    pub not_comparable: Vec<ContentId>,
 }
 
 /// A source of an explained group.
@@ -54,6 +57,7 @@ pub fn explain_group(
     environment: &Environment<'_>,
     name: &str,
 ) -> Result<GroupExplanation, PipelineError> {
+    let _lock = Lock::shared(&environment.workspace.index_lock(), &environment.cancel)?;
     let grouping = group_sources(environment)?;
     let index = &grouping.index;
     let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
@@ -115,6 +119,11 @@ pub fn explain_group(
         .map(|source| source.content_id)
         .filter(|content_id| !grouping.fingerprinted.contains(content_id))
         .collect();
+    let not_comparable = members
+        .iter()
+        .map(|source| source.content_id)
+        .filter(|content_id| grouping.not_comparable.contains(content_id))
+        .collect();
     Ok(GroupExplanation {
         group,
         sources: members
@@ -130,5 +139,6 @@ pub fn explain_group(
         near_duplicates,
         by_unusable_rows,
         not_compared,
+        not_comparable,
     })
 }

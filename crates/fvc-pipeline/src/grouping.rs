@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
+use std::sync::Mutex;
 
 use fvc_corpus::{
     FINGERPRINT_VERSION, Fingerprint, GroupId, Index, NEAR_DUPLICATE_VERSION, NearDuplicate,
-    find_near_duplicates, write_atomically,
+    SHARED_SECONDS, find_near_duplicates, write_atomically,
 };
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
@@ -34,9 +36,8 @@ pub struct Grouping {
     pub near_duplicates: Vec<NearDuplicate>,
     /// Sources that were compared.
     pub fingerprinted: BTreeSet<ContentId>,
-    /// Sources that have been decoded, but before fingerprints of this version: their copies are not
-    /// known.
-    pub without_fingerprint: Vec<ContentId>,
+    /// Of these, sources that show too little for too short a time to be tied to anything.
+    pub not_comparable: BTreeSet<ContentId>,
 }
 
 /// A group that is large enough to be looked at.
@@ -58,9 +59,10 @@ struct TiesFile {
     version: u32,
     /// What they were computed from.
     inputs: String,
-    /// BLAKE3 of the ties as JSON.
+    /// BLAKE3 of the rest as JSON.
     hash: String,
     ties: Vec<NearDuplicate>,
+    not_comparable: BTreeSet<ContentId>,
 }
 
 impl Grouping {
@@ -102,6 +104,13 @@ impl Grouping {
                 self.near_duplicates.len()
             ));
         }
+        if !self.not_comparable.is_empty() {
+            notes.push(format!(
+                "{} sources hold less than {SHARED_SECONDS} seconds of moving, structured picture: copies of \
+                 them are not found by content",
+                self.not_comparable.len()
+            ));
+        }
         for found in self.large_groups() {
             notes.push(format!(
                 "group {} holds {} of {} sources, {} ties in it by content: see `fvc index \
@@ -124,32 +133,38 @@ struct Named {
 /// that were computed from the same fingerprints are read, not computed.
 ///
 /// # Errors
-/// There is no index, a fingerprint is not as it was written, or the workspace cannot be written.
+/// There is no index, or the workspace cannot be read or written. A source whose fingerprint is not as it
+/// was written is not compared, and told.
 pub fn group_sources(environment: &Environment<'_>) -> Result<Grouping, PipelineError> {
     let workspace = environment.workspace;
     let index = Index::load(&workspace.index())?;
     let name = fingerprint_name();
     let mut named: BTreeMap<ContentId, Named> = BTreeMap::new();
-    let mut without_fingerprint = Vec::new();
     for source in index.sources() {
         let path = workspace.unit(&source.content_id);
         let UnitState::Whole(unit) = Unit::load(&path, &source.content_id)? else { continue };
-        match unit.outputs.get(&name) {
-            Some(Output::File { path, bytes, hash }) => {
-                let path = workspace.root().join(path);
-                let found = Named { path, bytes: *bytes, hash: hash.clone() };
-                named.insert(source.content_id, found);
-            }
-            _ => without_fingerprint.push(source.content_id),
+        if let Some(Output::File { path, bytes, hash }) = unit.outputs.get(&name) {
+            let path = workspace.root().join(path);
+            let found = Named { path, bytes: *bytes, hash: hash.clone() };
+            named.insert(source.content_id, found);
         }
     }
-    let near_duplicates = ties(environment, &named)?;
+    let (near_duplicates, not_comparable) = ties(environment, &mut named)?;
     Ok(Grouping {
         index: index.with_near_duplicates(&near_duplicates),
         near_duplicates,
         fingerprinted: named.keys().copied().collect(),
-        without_fingerprint,
+        not_comparable,
     })
+}
+
+/// The index with its final groups, as [`group_sources`] finds them, while nobody writes it.
+///
+/// # Errors
+/// Those of [`group_sources`].
+pub fn grouped_index(environment: &Environment<'_>) -> Result<Index, PipelineError> {
+    let _lock = Lock::shared(&environment.workspace.index_lock(), &environment.cancel)?;
+    Ok(group_sources(environment)?.index)
 }
 
 /// The index with the ties by content that were computed last, whatever has been decoded since: all
@@ -160,26 +175,76 @@ pub fn group_sources(environment: &Environment<'_>) -> Result<Grouping, Pipeline
 pub fn read_grouped_index(workspace: &Workspace) -> Result<Index, PipelineError> {
     let index = Index::load(&workspace.index())?;
     let path = workspace.near_duplicates();
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(index),
-        Err(source) => return Err(PipelineError::Io { path, source }),
-    };
-    let file: TiesFile =
-        serde_json::from_slice(&bytes).map_err(|error| PipelineError::Corrupt {
+    match read_whole(&path)? {
+        None => Ok(index),
+        Some(Ok(file)) => Ok(index.with_near_duplicates(&file.ties)),
+        Some(Err(found)) => Err(PipelineError::Corrupt {
             path,
-            expected: "ties between sources as JSON".to_owned(),
-            found: error.to_string(),
-        })?;
-    Ok(index.with_near_duplicates(&file.ties))
+            expected: "ties between sources as they were written".to_owned(),
+            found,
+        }),
+    }
 }
 
-/// The ties between fingerprints, from the file or computed.
+/// The ties between fingerprints and the sources that cannot be compared, from the file or computed.
+/// A source whose fingerprint is not as it was written is taken out of `named`: nothing is known of
+/// its copies, and whoever learns from it must have it made again first.
 fn ties(
     environment: &Environment<'_>,
-    named: &BTreeMap<ContentId, Named>,
-) -> Result<Vec<NearDuplicate>, PipelineError> {
+    named: &mut BTreeMap<ContentId, Named>,
+) -> Result<(Vec<NearDuplicate>, BTreeSet<ContentId>), PipelineError> {
     let workspace = environment.workspace;
+    let path = workspace.near_duplicates();
+    let _lock = Lock::exclusive(&workspace.groups_lock(), &environment.cancel)?;
+    let known = read(&path, &inputs_of(named))?;
+    let mut damaged = Vec::new();
+    for (content_id, found) in named.iter() {
+        environment.stop_if_cancelled()?;
+        // Ties that are known stand for bytes that were whole; a file that has gone since still
+        // stands for a source whose copies are known.
+        if known.is_none()
+            && let Err(error) = load_fingerprint(found)
+        {
+            environment.progress.note(&error.to_string());
+            damaged.push(*content_id);
+        }
+    }
+    for content_id in damaged {
+        named.remove(&content_id);
+    }
+    let inputs = inputs_of(named);
+    if let Some(file) = known.or(read(&path, &inputs)?) {
+        return Ok((file.ties, file.not_comparable));
+    }
+    let sources: Vec<ContentId> = named.keys().copied().collect();
+    let not_comparable: Mutex<BTreeSet<ContentId>> = Mutex::default();
+    let load = |content_id: &ContentId| -> Result<Fingerprint, PipelineError> {
+        environment.stop_if_cancelled()?;
+        let found = named.get(content_id).ok_or_else(|| PipelineError::Internal {
+            what: format!("no fingerprint of source {content_id}"),
+        })?;
+        let fingerprint = load_fingerprint(found)?;
+        if !fingerprint.is_comparable()
+            && let Ok(mut not_comparable) = not_comparable.lock()
+        {
+            not_comparable.insert(*content_id);
+        }
+        Ok(fingerprint)
+    };
+    let ties = environment
+        .threads()?
+        .install(|| find_near_duplicates(&sources, &load, &|| environment.stop_if_cancelled()))?;
+    let not_comparable = not_comparable.into_inner().unwrap_or_default();
+    let hash = hash_of(&ties, &not_comparable)?;
+    let file = TiesFile { version: FILE_VERSION, inputs, hash, ties, not_comparable };
+    let bytes = serde_json::to_vec(&file)
+        .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+    write_atomically(&path, &bytes).map_err(|source| PipelineError::Io { path, source })?;
+    Ok((file.ties, file.not_comparable))
+}
+
+/// What ties are computed from: versions, sources and their fingerprints.
+fn inputs_of(named: &BTreeMap<ContentId, Named>) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&NEAR_DUPLICATE_VERSION.to_le_bytes());
     hasher.update(&FINGERPRINT_VERSION.to_le_bytes());
@@ -187,65 +252,44 @@ fn ties(
         hasher.update(content_id.as_bytes());
         hasher.update(found.hash.as_bytes());
     }
-    let inputs = hasher.finalize().to_hex().to_string();
-    let path = workspace.near_duplicates();
-    let _lock = Lock::exclusive(&workspace.groups_lock(), &environment.cancel)?;
-    if let Some(known) = read(&path, &inputs)? {
-        return Ok(known);
-    }
-    environment.progress.begin("fingerprints to compare", named.len() as u64);
-    let sources: Vec<ContentId> = named.keys().copied().collect();
-    let load = |content_id: &ContentId| -> Result<Fingerprint, PipelineError> {
-        environment.stop_if_cancelled()?;
-        let found = named.get(content_id).ok_or_else(|| PipelineError::Internal {
-            what: format!("no fingerprint of source {content_id}"),
-        })?;
-        load_fingerprint(found)
-    };
-    let ties = environment.threads()?.install(|| find_near_duplicates(&sources, &load));
-    environment.progress.end();
-    let ties = ties?;
-    let file = TiesFile { version: FILE_VERSION, inputs, hash: hash_of(&ties)?, ties };
-    let bytes = serde_json::to_vec(&file)
-        .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
-    write_atomically(&path, &bytes).map_err(|source| PipelineError::Io { path, source })?;
-    Ok(file.ties)
+    hasher.finalize().to_hex().to_string()
 }
 
-fn hash_of(ties: &[NearDuplicate]) -> Result<String, PipelineError> {
-    let bytes = serde_json::to_vec(ties)
+fn hash_of(
+    ties: &[NearDuplicate],
+    not_comparable: &BTreeSet<ContentId>,
+) -> Result<String, PipelineError> {
+    let bytes = serde_json::to_vec(&(ties, not_comparable))
         .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
 /// Ties of the same inputs, as they were written; nothing where they must be computed.
-fn read(path: &std::path::Path, inputs: &str) -> Result<Option<Vec<NearDuplicate>>, PipelineError> {
+fn read(path: &Path, inputs: &str) -> Result<Option<TiesFile>, PipelineError> {
+    // What was damaged or is of another version is computed again.
+    Ok(read_whole(path)?.and_then(Result::ok).filter(|file| file.inputs == inputs))
+}
+
+/// The file of ties, or what is wrong with it; nothing where there is none.
+fn read_whole(path: &Path) -> Result<Option<Result<TiesFile, String>>, PipelineError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(PipelineError::Io { path: path.to_owned(), source }),
     };
-    // What was damaged or is of another version is computed again.
-    let Ok(file) = serde_json::from_slice::<TiesFile>(&bytes) else { return Ok(None) };
-    let whole = file.version == FILE_VERSION && file.inputs == inputs;
-    Ok(if whole && hash_of(&file.ties)? == file.hash { Some(file.ties) } else { None })
+    Ok(Some(match serde_json::from_slice::<TiesFile>(&bytes) {
+        Err(error) => Err(error.to_string()),
+        Ok(file) if file.version != FILE_VERSION => Err(format!("version {}", file.version)),
+        Ok(file) if hash_of(&file.ties, &file.not_comparable)? != file.hash => {
+            Err("contents that do not have the recorded hash".to_owned())
+        }
+        Ok(file) => Ok(file),
+    }))
 }
 
 /// What is wrong with the file of ties, if anything is. It is made again when it is not there.
-pub(crate) fn flaw_of_ties(path: &std::path::Path) -> Result<Option<String>, PipelineError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(PipelineError::Io { path: path.to_owned(), source }),
-    };
-    Ok(match serde_json::from_slice::<TiesFile>(&bytes) {
-        Err(error) => Some(error.to_string()),
-        Ok(file) if file.version != FILE_VERSION => Some(format!("version {}", file.version)),
-        Ok(file) if hash_of(&file.ties)? != file.hash => {
-            Some("contents that do not have the recorded hash".to_owned())
-        }
-        Ok(_) => None,
-    })
+pub(crate) fn flaw_of_ties(path: &Path) -> Result<Option<String>, PipelineError> {
+    Ok(read_whole(path)?.and_then(Result::err))
 }
 
 fn load_fingerprint(found: &Named) -> Result<Fingerprint, PipelineError> {

@@ -69,7 +69,7 @@ pub use error::PipelineError;
 pub use feature_tables::{NATIVE_PREFIX, Recipe, SCALED_PREFIX};
 pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
 pub use group_explanation::{ExplainedSource, GroupExplanation, explain_group};
-pub use grouping::{Grouping, LargeGroup, group_sources, read_grouped_index};
+pub use grouping::{Grouping, LargeGroup, group_sources, grouped_index, read_grouped_index};
 pub use indexing::{
     IndexOutcome, IndexShareOutcome, index, index_fake_video_corpus, index_fake_video_corpus_share,
     index_share,

@@ -19,7 +19,8 @@ use crate::facts_columns::{container_columns, duration_columns, facts_columns, s
 use crate::feature_tables::{
     FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, check_table, read_table,
 };
-use crate::grouping::{Grouping, group_sources};
+use crate::gathering::IndexRecord;
+use crate::grouping::{Grouping, group_sources, read_grouped_index};
 use crate::lock::Lock;
 use crate::plan::StageSelection;
 use crate::stages::Environment;
@@ -191,6 +192,7 @@ fn join_tables(
 /// What [`train`] would refuse for these reasons.
 pub fn check_training(
     environment: &Environment<'_>,
+    options: &TrainOptions,
     coming: &StageSelection,
 ) -> Result<(), PipelineError> {
     let Environment { config, workspace, .. } = environment;
@@ -201,13 +203,17 @@ pub fn check_training(
         kind.estimator(&settings.parameters, settings.seed).map_err(wrong)?;
     }
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
-    let index = Index::load(&workspace.index())?;
+    // With the ties by content that are known by now; the stages to come may find more.
+    let index = read_grouped_index(workspace)?;
     for table in needed(config).map_err(wrong)?.into_iter().chain([FeatureTable::Facts]) {
         if !coming.has(table.stage()) {
             check_table(environment, table)?;
         }
     }
+    let plans = SplitPlans::of(environment)?;
     match &config.split.file {
+        // What there is is taken as it is.
+        _ if plans.count() > 0 && !options.replan_split => drop(plans.newest()?),
         Some(file) => drop(read_split_table(file, &index)?),
         None => drop(Split::plan(index.groups(), &index.labels(), &config.split.planning())?),
     }
@@ -227,14 +233,15 @@ pub fn train(
 ) -> Result<TrainOutcome, PipelineError> {
     let Environment { config, workspace, .. } = environment;
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
-    let grouping = group_sources(environment)?;
-    let index = &grouping.index;
+    // Tables first: whoever is in them must be among the fingerprints that are compared then.
     let needed = needed(config)?;
     let mut tables = Vec::with_capacity(needed.len());
     for &table in &needed {
         tables.push((table.name(), read_table(environment, table)?));
     }
     let matrix = join_tables(tables, read_table(environment, FeatureTable::Facts)?)?;
+    let grouping = group_sources(environment)?;
+    let index = &grouping.index;
     let labels = index.labels();
     // A source that was taken out of the index since has no label any more and is not learnt from.
     let known: std::collections::BTreeSet<ContentId> = labels.keys().copied().collect();
@@ -243,8 +250,12 @@ pub fn train(
     let usable: BTreeSet<ContentId> = matrix.rows.iter().map(|row| row.content_id).collect();
     refuse_unknown_copies(&grouping, &usable)?;
     let mut notes = grouping.notes();
-    let split = the_split(environment, options, &usable, index, &labels, &mut notes)?;
-    let admission = split.admit(index, &grouping.near_duplicates)?;
+    let split = the_split(environment, options, &usable, index, &labels, &mut notes)
+        .inspect_err(|_| tell(environment, &grouping))?;
+    let declared = declared_ties(environment)?;
+    let admission = split
+        .admit(index, &grouping.near_duplicates, &declared)
+        .inspect_err(|_| tell(environment, &grouping))?;
     // Who came too late is on neither side: only members of the split are joined with a group.
     let rows =
         matrix.rows.into_iter().filter(|row| split.part(&row.content_id).is_some()).collect();
@@ -323,18 +334,33 @@ fn take_stock(
     Ok(failures)
 }
 
-/// Sources decoded before fingerprints were made may be copies of one another without anybody knowing.
+/// Shows what is known of groups beside an error that they lead to: the run that would note it does not
+/// come about.
+fn tell(environment: &Environment<'_>, grouping: &Grouping) {
+    for note in grouping.notes() {
+        environment.progress.note(&note);
+    }
+}
+
+/// Groups that rows declared to be one although they are no sources.
+fn declared_ties(environment: &Environment<'_>) -> Result<Vec<Vec<String>>, PipelineError> {
+    let record = IndexRecord::of_index(environment.workspace)?;
+    let gatherings = record.map_or_else(Vec::new, |record| record.gatherings);
+    Ok(gatherings.into_iter().flat_map(|gathering| gathering.ties).collect())
+}
+
+/// Sources whose fingerprint is not there may be copies of others without anybody knowing.
 fn refuse_unknown_copies(
     grouping: &Grouping,
     usable: &BTreeSet<ContentId>,
 ) -> Result<(), PipelineError> {
-    let unknown = grouping.without_fingerprint.iter().filter(|id| usable.contains(id)).count();
+    let unknown = usable.difference(&grouping.fingerprinted).count();
     if unknown == 0 {
         return Ok(());
     }
     Err(PipelineError::NotReady {
         missing: format!(
-            "{unknown} of {} sources have no fingerprint yet, so their copies are not known",
+            "{unknown} of {} sources have no whole fingerprint, so that their copies are not known",
             usable.len()
         ),
         instead:
@@ -540,6 +566,48 @@ pub struct ModelRecipe {
     pub run: String,
 }
 
+/// The splits of a workspace for the settings. A plan is never overwritten: the next one stands beside
+/// it, under the next number.
+struct SplitPlans {
+    folder: PathBuf,
+    name: String,
+}
+
+impl SplitPlans {
+    fn of(environment: &Environment<'_>) -> Result<Self, PipelineError> {
+        let section = &environment.config.split;
+        let planning = section.planning();
+        // An imported split is known by the bytes of its table: another table is another split.
+        let imported = match &section.file {
+            None => String::new(),
+            Some(file) => {
+                let hash = ContentId::of_file(file)
+                    .map_err(|source| PipelineError::Io { path: file.clone(), source })?;
+                format!("-imported-{}", &hash.to_hex()[..16])
+            }
+        };
+        let name = format!(
+            "folds{}-test{}-seed{}{imported}",
+            planning.folds, planning.test_fraction, planning.seed,
+        );
+        Ok(Self { folder: environment.workspace.splits(), name })
+    }
+
+    /// The file of a plan, from 1.
+    fn path(&self, plan: u32) -> PathBuf {
+        let suffix = if plan == 1 { String::new() } else { format!("-plan{plan}") };
+        self.folder.join(format!("{}{suffix}.json", self.name))
+    }
+
+    fn count(&self) -> u32 {
+        (1..).take_while(|&plan| self.path(plan).exists()).count() as u32
+    }
+
+    fn newest(&self) -> Result<Split, PipelineError> {
+        Ok(Split::load(&self.path(self.count()))?)
+    }
+}
+
 /// The split of this workspace for the settings: the one on disk, an imported one, or a new one.
 fn the_split(
     environment: &Environment<'_>,
@@ -551,29 +619,14 @@ fn the_split(
 ) -> Result<Split, PipelineError> {
     let section = &environment.config.split;
     let planning = section.planning();
-    // An imported split is known by the bytes of its table: another table is another split.
-    let imported = match &section.file {
-        None => String::new(),
-        Some(file) => {
-            let hash = ContentId::of_file(file)
-                .map_err(|source| PipelineError::Io { path: file.clone(), source })?;
-            format!("-imported-{}", &hash.to_hex()[..16])
-        }
-    };
-    let name = format!(
-        "folds{}-test{}-seed{}{imported}",
-        planning.folds, planning.test_fraction, planning.seed,
-    );
-    // A plan is never overwritten: the next one stands beside it, under the next number.
-    let path_of = |plan: u32| {
-        let suffix = if plan == 1 { String::new() } else { format!("-plan{plan}") };
-        environment.workspace.splits().join(format!("{name}{suffix}.json"))
-    };
-    let plans = (1..).take_while(|&plan| path_of(plan).exists()).count() as u32;
+    // One plans, the others take what was planned.
+    let _lock = Lock::exclusive(&environment.workspace.splits_lock(), &environment.cancel)?;
+    let known = SplitPlans::of(environment)?;
+    let plans = known.count();
     if plans > 0 && !options.replan_split {
-        return Ok(Split::load(&path_of(plans))?);
+        return known.newest();
     }
-    let path = path_of(plans + 1);
+    let path = known.path(plans + 1);
     if plans > 0 {
         notes.push(format!(
             "the split was planned anew ({}): sources that were sealed before may now be learnt from",
@@ -625,10 +678,11 @@ fn count_sources(
     let mut counts = SourceCounts { outside, ..Default::default() };
     let usable = examples.content_ids();
     let mut groups = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
-    for (content_id, group, part) in split.iter() {
+    for (content_id, _, part) in split.iter() {
         let Some(label) = labels.get(content_id).filter(|_| usable.contains(content_id)) else {
             continue;
         };
+        let Some(group) = admission.groups.group(content_id) else { continue };
         let sealed = part == fvc_corpus::Part::Sealed;
         let side = if sealed { &mut counts.sealed } else { &mut counts.folds };
         side[label.index()] += 1;

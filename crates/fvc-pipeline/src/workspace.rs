@@ -150,6 +150,11 @@ impl Workspace {
         self.root.join("locks").join("index")
     }
 
+    /// Held by whoever plans a split.
+    pub fn splits_lock(&self) -> PathBuf {
+        self.root.join("locks").join("splits")
+    }
+
     /// Held by whoever looks for near-duplicates.
     pub fn groups_lock(&self) -> PathBuf {
         self.root.join("locks").join("groups")

@@ -1,6 +1,9 @@
 //! The longest stretch of two fingerprints that shows the same, sample by sample.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::appearance::{Appearance, Crop, Similarity};
 use super::candidates::Seed;
@@ -16,6 +19,9 @@ const SAME_SPREAD: f32 = 0.65;
 
 /// Milliseconds without a same picture that end a stretch.
 const LOST: u32 = 750;
+
+/// Milliseconds between two samples beyond which nothing is known to go on.
+const LONGEST_SPACING: u32 = 5000;
 
 /// How much slower or faster one may be than the other, and the distance of samples in milliseconds.
 const RATES: (f64, f64) = (0.93, 1.07);
@@ -49,32 +55,51 @@ impl Stretch {
     }
 }
 
-/// One source as it is compared: its samples' cells, mirrored if wanted.
+/// One source as it is compared, mirrored if wanted. Only the samples that are looked at are prepared.
 pub(crate) struct View<'a> {
     fingerprint: &'a Fingerprint,
-    cells: Vec<[f32; CELLS]>,
-    whole: Vec<Appearance>,
+    mirrored: bool,
+    prepared: RefCell<HashMap<usize, Rc<Prepared>>>,
+}
+
+/// A sample as it is compared.
+struct Prepared {
+    cells: [f32; CELLS],
+    whole: Appearance,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(fingerprint: &'a Fingerprint, mirrored: bool) -> Self {
-        let cells: Vec<[f32; CELLS]> = fingerprint
-            .samples()
-            .iter()
-            .map(|sample| {
-                let mut cells = sample.cells.map(f32::from);
-                if mirrored {
-                    cells.chunks_exact_mut(FINGERPRINT_SIDE).for_each(<[f32]>::reverse);
-                }
-                cells
-            })
-            .collect();
-        let whole = cells.iter().map(Appearance::of).collect();
-        Self { fingerprint, cells, whole }
+        Self { fingerprint, mirrored, prepared: RefCell::default() }
+    }
+
+    fn sample(&self, at: usize) -> Rc<Prepared> {
+        let mut prepared = self.prepared.borrow_mut();
+        let made = prepared.entry(at).or_insert_with(|| {
+            let mut cells = self.fingerprint.samples()[at].cells.map(f32::from);
+            if self.mirrored {
+                cells.chunks_exact_mut(FINGERPRINT_SIDE).for_each(<[f32]>::reverse);
+            }
+            Rc::new(Prepared { whole: Appearance::of(&cells), cells })
+        });
+        Rc::clone(made)
+    }
+
+    fn len(&self) -> usize {
+        self.fingerprint.samples().len()
     }
 
     pub(crate) fn time(&self, sample: usize) -> u32 {
         self.fingerprint.samples()[sample].milliseconds
+    }
+
+    /// Milliseconds to the neighbour of a sample that is further away.
+    fn spacing(&self, at: usize) -> u32 {
+        let samples = self.fingerprint.samples();
+        let own = samples[at].milliseconds;
+        let before = at.checked_sub(1).map_or(own, |before| samples[before].milliseconds);
+        let after = samples.get(at + 1).map_or(own, |after| after.milliseconds);
+        (own - before).max(after - own)
     }
 }
 
@@ -94,10 +119,12 @@ impl Relation {
     ) -> Similarity {
         match self {
             Self::FirstIsPart(crop) => {
-                first.whole[left].similarity(&Appearance::of(&crop.of(&second.cells[right])))
+                let part = Appearance::of(&crop.of(&second.sample(right).cells));
+                first.sample(left).whole.similarity(&part)
             }
             Self::SecondIsPart(crop) => {
-                Appearance::of(&crop.of(&first.cells[left])).similarity(&second.whole[right])
+                let part = Appearance::of(&crop.of(&first.sample(left).cells));
+                part.similarity(&second.sample(right).whole)
             }
         }
     }
@@ -107,7 +134,7 @@ impl Relation {
 /// samples do not show the same.
 pub(crate) fn stretch_around(first: &View<'_>, second: &View<'_>, seed: &Seed) -> Option<Stretch> {
     let pair = (seed.first_sample as usize, seed.second_sample as usize);
-    if pair.0 >= first.cells.len() || pair.1 >= second.cells.len() {
+    if pair.0 >= first.len() || pair.1 >= second.len() {
         return None;
     }
     let mut relations: Vec<(f32, Relation)> = Vec::with_capacity(162);
@@ -147,12 +174,13 @@ fn follow(
         let mut at = seed.0;
         loop {
             at = match (forwards, at) {
-                (true, at) if at + 1 < first.cells.len() => at + 1,
+                (true, at) if at + 1 < first.len() => at + 1,
                 (false, at) if at > 0 => at - 1,
                 _ => break,
             };
             let passed = first.time(at).abs_diff(first.time(anchor.0));
-            if passed > LOST {
+            // A stream of one frame a second is not lost between two of them.
+            if passed > LOST.max(2 * first.spacing(anchor.0)).min(LONGEST_SPACING) {
                 break;
             }
             let found = candidates(second, anchor.1, f64::from(passed), forwards)

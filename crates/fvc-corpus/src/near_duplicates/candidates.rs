@@ -17,9 +17,10 @@ const LOW_BITS: u32 = 27;
 /// Samples that are hashed of a second.
 const HASHED_A_SECOND: f64 = 2.0;
 
-/// Bits in which two hashes may differ to be of interest: the middle between copies (under ten) and
-/// strangers (about thirty).
-const FAR: u32 = 20;
+/// Bits in which two hashes may differ to be of interest. Of strangers that agree in the 20 bits of a
+/// key the other 43 differ in about half, and in so few for one pair in a hundred; of copies most pairs
+/// are below it.
+const FAR: u32 = 14;
 
 /// Neighbours in a table that a hash is compared with.
 const NEIGHBOURS: usize = 8;
@@ -58,6 +59,13 @@ pub(crate) struct Seed {
     /// Samples of the two.
     pub(crate) first_sample: u32,
     pub(crate) second_sample: u32,
+}
+
+impl Seed {
+    /// The sources, and whether one is mirrored.
+    pub(crate) fn pair(&self) -> (u32, u32, bool) {
+        (self.first, self.second, self.mirrored)
+    }
 }
 
 /// The linear maps from a sample's cells to the hashed coefficients.
@@ -193,20 +201,24 @@ pub(crate) fn seeds_of_table(table: u32, entries: &[Entry]) -> Vec<Seed> {
             .fold(0_u32, |key, (to, &bit)| key | (((hash >> bit) & 1) as u32) << to)
     };
     // Bits are compared from the lowest frequency on, so that neighbours are like one another.
-    let mut order: Vec<(u32, u64, u32)> = entries
+    // Equal hashes are shuffled: a shot that hardly changes fills a bucket, and in order of time only
+    // the end of one source would meet the beginning of another.
+    let mut order: Vec<(u32, u64, u32, u32)> = entries
         .iter()
         .enumerate()
         .filter_map(|(at, entry)| {
-            Some((key(entry.hash), entry.hash.reverse_bits(), u32::try_from(at).ok()?))
+            let at = u32::try_from(at).ok()?;
+            let shuffled = at.wrapping_mul(0x9e37_79b1).rotate_left(13).wrapping_mul(0x85eb_ca6b);
+            Some((key(entry.hash), entry.hash.reverse_bits(), shuffled, at))
         })
         .collect();
     order.sort_unstable();
     let mut seeds = Vec::new();
-    for (at, &(own_key, _, own)) in order.iter().enumerate() {
+    for (at, &(own_key, _, _, own)) in order.iter().enumerate() {
         let own = entries[own as usize];
         let mut others = 0;
         // A frozen source fills a bucket with itself: looked past, but not for ever.
-        for &(key, _, other) in order[at + 1..].iter().take(8 * NEIGHBOURS) {
+        for &(key, _, _, other) in order[at + 1..].iter().take(8 * NEIGHBOURS) {
             let other = entries[other as usize];
             if key != own_key || others == NEIGHBOURS {
                 break;

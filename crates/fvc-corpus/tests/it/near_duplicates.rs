@@ -113,7 +113,8 @@ fn ties(fingerprints: &[Fingerprint]) -> Vec<NearDuplicate> {
     let by_id: BTreeMap<ContentId, &Fingerprint> =
         fingerprints.iter().enumerate().map(|(at, fingerprint)| (id(at), fingerprint)).collect();
     let sources: Vec<ContentId> = (0..fingerprints.len()).map(id).collect();
-    find_near_duplicates(&sources, &|source| Ok::<_, ()>(by_id[source].clone())).unwrap()
+    find_near_duplicates(&sources, &|source| Ok::<_, ()>(by_id[source].clone()), &|| Ok(()))
+        .unwrap()
 }
 
 #[test]
@@ -267,7 +268,10 @@ fn ties_do_not_depend_on_the_order_of_sources() {
     let by_id: BTreeMap<ContentId, &Fingerprint> =
         all.iter().enumerate().map(|(at, fingerprint)| (id(at), fingerprint)).collect();
     let find = |order: [usize; 4]| {
-        find_near_duplicates(&order.map(id), &|source| Ok::<_, ()>(by_id[source].clone())).unwrap()
+        find_near_duplicates(&order.map(id), &|source| Ok::<_, ()>(by_id[source].clone()), &|| {
+            Ok(())
+        })
+        .unwrap()
     };
     let expected = find([0, 1, 2, 3]);
     assert_eq!(expected.len(), 2);
@@ -277,8 +281,11 @@ fn ties_do_not_depend_on_the_order_of_sources() {
 
 #[test]
 fn what_cannot_be_loaded_is_the_callers_error() {
-    let failed = find_near_duplicates(&[id(1)], &|_| Err::<Fingerprint, _>("gone"));
+    let failed = find_near_duplicates(&[id(1)], &|_| Err::<Fingerprint, _>("gone"), &|| Ok(()));
     assert_eq!(failed, Err("gone"));
+    let stopped =
+        find_near_duplicates(&[id(1)], &|_| Ok(Fingerprint::default()), &|| Err("stopped"));
+    assert_eq!(stopped, Err("stopped"));
 }
 
 proptest! {

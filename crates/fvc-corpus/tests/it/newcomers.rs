@@ -76,7 +76,7 @@ fn newcomers_stand_by_what_they_share_with_the_split() {
     // content alone.
     let ties = [tie(103, first), tie(103, second), tie(102, 104)];
     let grown = grown.with_near_duplicates(&ties);
-    let admitted = split.admit(&grown, &ties).unwrap();
+    let admitted = split.admit(&grown, &ties, &[]).unwrap();
     let standing = |number: u32| admitted.newcomers.get(&id(number)).copied();
     let bridge = Some(Newcomer::BridgesSplit(Part::Fold(0), Part::Fold(1)));
     assert_eq!(standing(100), Some(Newcomer::NewOrigin));
@@ -89,7 +89,7 @@ fn newcomers_stand_by_what_they_share_with_the_split() {
     assert_eq!(admitted.groups.group_count(), 12);
     assert!((0..12).all(|number| admitted.groups.group(&id(number)).is_some()));
 
-    let alone = split.admit(&index(&[(104, &[&of_first])]), &[]).unwrap();
+    let alone = split.admit(&index(&[(104, &[&of_first])]), &[], &[]).unwrap();
     assert_eq!(alone.newcomers[&id(104)], Newcomer::MatchesTraining);
     assert_eq!(Newcomer::MatchesTraining.reason(), "matches_training");
 }
@@ -101,7 +101,7 @@ fn a_bridge_from_training_to_sealed_is_kept_from_both() {
     let first = one_of(&split, Part::Fold(0));
     let ties = [tie(200, sealed), tie(200, first)];
     let grown = index(&[(200, &[])]).with_near_duplicates(&ties);
-    let admitted = split.admit(&grown, &ties).unwrap();
+    let admitted = split.admit(&grown, &ties, &[]).unwrap();
     let bridge = admitted.newcomers[&id(200)];
     assert_eq!(bridge, Newcomer::BridgesSplit(Part::Sealed, Part::Fold(0)));
     assert_eq!(bridge.reason(), "bridges_split");
@@ -113,13 +113,20 @@ fn members_that_turn_out_to_be_copies_over_two_sides_end_the_split() {
     let split = split();
     let (sealed, first) = (one_of(&split, Part::Sealed), one_of(&split, Part::Fold(0)));
     let ties = [tie(sealed, first)];
-    let refused = split.admit(&index(&[]).with_near_duplicates(&ties), &ties);
+    let refused = split.admit(&index(&[]).with_near_duplicates(&ties), &ties, &[]);
     assert!(matches!(refused, Err(SplitError::GroupOnTwoSides { .. })), "{refused:?}");
     // The same by a row that names both groups and whose file is gone: no source, and still a tie.
     let identified =
         (0..12).map(|number| candidate(number, &[&format!("origin{number}")])).collect();
     let names = [sealed, first].map(|number| format!("group=origin{number}")).to_vec();
-    let (tied, _) = Index::build(identified, &[names]);
-    let refused = split.admit(&tied, &[]);
+    let (tied, _) = Index::build(identified, std::slice::from_ref(&names));
+    let refused = split.admit(&tied, &[], std::slice::from_ref(&names));
+    assert!(matches!(refused, Err(SplitError::GroupOnTwoSides { .. })), "{refused:?}");
+    // No newcomer of either group makes it one that bridges: they are one without it.
+    let mut identified: Vec<_> =
+        (0..12).map(|number| candidate(number, &[&format!("origin{number}")])).collect();
+    identified.push(candidate(300, &[&format!("origin{first}")]));
+    let (tied, _) = Index::build(identified, std::slice::from_ref(&names));
+    let refused = split.admit(&tied, &[], &[names]);
     assert!(matches!(refused, Err(SplitError::GroupOnTwoSides { .. })), "{refused:?}");
 }

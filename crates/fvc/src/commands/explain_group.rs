@@ -90,9 +90,15 @@ fn render(explanation: &GroupExplanation) -> String {
             numbers(&explanation.by_unusable_rows)
         ));
     }
+    if !explanation.not_comparable.is_empty() {
+        lines.push(format!(
+            "Too little to see, or for too short a time, to be compared: {}",
+            numbers(&explanation.not_comparable)
+        ));
+    }
     if !explanation.not_compared.is_empty() {
         lines.push(format!(
-            "Not decoded yet, so that what they show is not known: {}",
+            "Not decoded yet, or its fingerprint is damaged, so that what it shows is not known: {}",
             numbers(&explanation.not_compared)
         ));
     }

@@ -40,7 +40,7 @@ pub(super) fn run(
     let mut ending = Ending::All;
     if stages.has(Stage::Train) {
         // What cannot be trained is said before hours of decoding, and not after them.
-        fvc_pipeline::check_training(&environment, stages)?;
+        fvc_pipeline::check_training(&environment, options, stages)?;
     }
     let mut made = serde_json::Map::new();
     if stages.iter().any(|stage| stage != Stage::Train) {
