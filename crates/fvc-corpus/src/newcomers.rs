@@ -62,7 +62,8 @@ pub struct Admission {
 
 impl Split {
     /// Looks at an index that may have grown since the split was made: `index` with its final groups,
-    /// `ties` by content, `declared` groups that rows name together which are no sources themselves.
+    /// `ties` by content, `declared` groups that rows name together, also rows
+    /// that are no sources.
     ///
     /// # Errors
     /// The split's own sources turn out to be of one group on two sides: what was thought to be apart
@@ -91,8 +92,18 @@ impl Split {
             let next = names.len();
             names.entry(name).or_insert(next);
         }
+        // What a newcomer's own row says ties the newcomer, and nobody without it.
+        let newcomers: Vec<BTreeSet<&str>> = index
+            .sources()
+            .iter()
+            .filter(|source| !known(&source.content_id))
+            .map(|source| source.declared_groups.iter().map(String::as_str).collect())
+            .collect();
+        let of_a_newcomer = |tied: &[String]| {
+            newcomers.iter().any(|own| tied.iter().all(|name| own.contains(name.as_str())))
+        };
         let mut same = DisjointSets::new(names.len());
-        for tied in declared {
+        for tied in declared.iter().filter(|tied| !of_a_newcomer(tied)) {
             for pair in tied.windows(2) {
                 same.union(names[pair[0].as_str()], names[pair[1].as_str()]);
             }

@@ -169,7 +169,9 @@ pub(crate) fn run_pass(
     }
     let mut names = Vec::with_capacity(owed.outputs.len());
     for output in &owed.outputs {
-        if let (Task::Fingerprint, Some(builder)) = (output.task, fingerprint.take()) {
+        if output.task == Task::Fingerprint
+            && let Some(builder) = fingerprint.take()
+        {
             let made = save_fingerprint(context, source, output, &builder.finish())?;
             unit.outputs.insert(output.name.clone(), made);
             names.push(output.name.clone());

@@ -217,8 +217,8 @@ pub(crate) fn fingerprint_name() -> String {
     format!("fingerprint/v{THUMBNAIL_VERSION}.{FINGERPRINT_VERSION}")
 }
 
-/// Everything that the selected stages ask of a source. Whatever they are, its fingerprint is part of
-/// it: groups cannot be known without.
+/// Everything that the selected stages ask of a source. Where anything is to be decoded for, its
+/// fingerprint is part of it: groups cannot be known without.
 ///
 /// # Errors
 /// The configuration has no kinds to draw from.
@@ -232,9 +232,6 @@ pub fn wanted(
     for draw in std::iter::once(None).chain(draws.iter().map(Some)) {
         let variant = draw.map_or(0, |draw| draw.variant);
         let mut tasks = Vec::new();
-        if draw.is_none() && stages.iter().any(|stage| stage != Stage::Train) {
-            tasks.push(Task::Fingerprint);
-        }
         if stages.has(Stage::Augment) && config.augment.materialise && draw.is_some() {
             tasks.push(Task::File);
         }
@@ -256,6 +253,9 @@ pub fn wanted(
         for task in tasks {
             wanted.push(Wanted { name: name(config, task, draw)?, task, variant });
         }
+    }
+    if !wanted.is_empty() {
+        wanted.push(Wanted { name: fingerprint_name(), task: Task::Fingerprint, variant: 0 });
     }
     Ok(wanted)
 }

@@ -342,7 +342,7 @@ fn tell(environment: &Environment<'_>, grouping: &Grouping) {
     }
 }
 
-/// Groups that rows declared to be one although they are no sources.
+/// Groups that rows declared to be one, also rows that are no sources.
 fn declared_ties(environment: &Environment<'_>) -> Result<Vec<Vec<String>>, PipelineError> {
     let record = IndexRecord::of_index(environment.workspace)?;
     let gatherings = record.map_or_else(Vec::new, |record| record.gatherings);

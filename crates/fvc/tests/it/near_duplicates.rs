@@ -206,35 +206,55 @@ fn without_a_whole_fingerprint_nobody_learns_and_the_stages_make_it_again() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let clips = folder.path().join("clips");
-    scenes(&clips);
+    let table = corpus(&folder.path().join("corpus"), 2);
     let workspace = folder.path().join("workspace");
     let base = ["--workspace", workspace.to_str().unwrap()];
     let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
-    assert_eq!(fvc(&["index", clips.to_str().unwrap()]).0, 0);
+    assert_eq!(fvc(&["index", table.to_str().unwrap()]).0, 0);
     assert_eq!(fvc(&["features", "--variants", "0"]).0, 0);
-    let explain = ["index", "--explain-group", clips.join("real/first.mp4").to_str().unwrap()]
-        .map(str::to_owned);
-    let explain: Vec<&str> = explain.iter().map(String::as_str).collect();
-    let expected = fvc(&explain).1;
-
-    let folder =
-        std::fs::read_dir(workspace.join("fingerprints")).unwrap().next().unwrap().unwrap();
-    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
-    let of_damaged = file.file_name().unwrap().to_string_lossy()[..16].to_owned();
+    let only = |path: &Path| std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
+    let file = only(&only(&workspace.join("fingerprints")));
+    let source = file.file_name().unwrap().to_string_lossy()[..16].to_owned();
     let whole = std::fs::read(&file).unwrap();
-    let mut changed = whole.clone();
-    changed[100] ^= 1;
-    std::fs::write(&file, changed).unwrap();
-    std::fs::remove_dir_all(workspace.join("groups")).unwrap();
-    let (code, _, told) = fvc(&explain);
-    assert_ne!(code, 0);
-    assert!(
-        told.contains(".fvcprint") && told.contains("expected a fingerprint of hash"),
-        "{told}"
-    );
-    let (code, shown, _) = fvc(&["features", "--variants", "0"]);
-    assert!(code == 0 && shown.contains("1 for: files lost or changed"), "{shown}");
-    assert_eq!(std::fs::read(&file).unwrap(), whole);
-    assert_eq!(fvc(&explain).1, expected);
+    let train = [
+        "train",
+        "--variants",
+        "0",
+        "--folds",
+        "2",
+        "--test-fraction",
+        "0",
+        "--grid",
+        "none",
+        "--model-types",
+        "logistic_regression_stage2",
+    ];
+    let explain = ["index", "--explain-group", &source];
+    let unknown = "or its fingerprint is damaged";
+
+    let record = workspace.join("units").join(&source[..2]);
+    let record = only(&record);
+    for damage_record in [false, true] {
+        if damage_record {
+            std::fs::write(&record, b"{}").unwrap();
+        } else {
+            let mut changed = whole.clone();
+            changed[100] ^= 1;
+            std::fs::write(&file, changed).unwrap();
+        }
+        std::fs::remove_dir_all(workspace.join("groups")).unwrap();
+        let (code, shown, _) = fvc(&explain);
+        assert!(code == 0 && shown.contains(unknown), "{shown}");
+        let (code, _, told) = fvc(&train);
+        assert_eq!(code, 1, "{told}");
+        assert!(told.contains("1 of 4 sources have no whole fingerprint"), "{told}");
+
+        let (code, shown, _) = fvc(&["features", "--variants", "0"]);
+        assert!(code == 0 && shown.contains("Decodes: 1 of sources"), "{shown}");
+        assert_eq!(std::fs::read(&file).unwrap(), whole);
+        let (_, shown, _) = fvc(&explain);
+        assert!(!shown.contains(unknown), "{shown}");
+        assert_eq!(fvc(&train).0, 0);
+    }
+    assert_ne!(std::fs::read(&record).unwrap(), b"{}");
 }
