@@ -35,6 +35,9 @@ pub const SHARED_SECONDS: f64 = 2.0;
 /// Version of what ties two sources.
 pub const NEAR_DUPLICATE_VERSION: u32 = 1;
 
+/// Meetings with one delay that make a pair worth following.
+const MEETINGS: usize = 4;
+
 /// Places of a pair of sources from which they are followed.
 const PLACES_FOLLOWED: usize = 24;
 
@@ -60,6 +63,9 @@ pub struct NearDuplicate {
     /// Mean correlation of these samples' local contrast, up to 1.
     pub similarity: f32,
 }
+
+/// Two sources by number, whether one is mirrored, and what they share.
+type Tie = ((u32, u32), bool, Stretch);
 
 /// Finds all ties between sources, ordered by their two content ids.
 ///
@@ -99,7 +105,7 @@ pub fn find_near_duplicates<E: Send>(
         // One meeting in one table is what chance gives strangers.
         .filter(|met| met.len() > 1)
         .collect();
-    let ties: Vec<Option<((u32, u32), bool, Stretch)>> = pairs
+    let ties: Vec<Option<Tie>> = pairs
         .into_par_iter()
         .map(|met| {
             let Some(&Seed { first, second, mirrored, .. }) = met.first() else { return Ok(None) };
@@ -147,19 +153,32 @@ fn longest_stretch(first: &Fingerprint, second: &Fingerprint, met: &[Seed]) -> O
     ranked.sort_by_key(|&(tables, seed)| (std::cmp::Reverse(tables), seed));
     let mirrored = met.first().is_some_and(|seed| seed.mirrored);
     let (first, second) = (View::new(first, false), View::new(second, mirrored));
+    let times = |seed: &Seed| {
+        (first.time(seed.first_sample as usize), second.time(seed.second_sample as usize))
+    };
+    let delay =
+        |(first, second): (u32, u32)| (i64::from(second) - i64::from(first)).div_euclid(500);
+    // How often samples with one and the same delay met. Copies meet again and again, in one table or
+    // another; what chance brings together has any delay.
+    let mut meetings: BTreeMap<i64, usize> = BTreeMap::new();
+    for &(tables, seed) in &ranked {
+        *meetings.entry(delay(times(&seed))).or_insert(0) += tables;
+    }
+    ranked.retain(|(_, seed)| {
+        let own = delay(times(seed));
+        meetings.range(own - 1..=own + 1).map(|(_, count)| count).sum::<usize>() >= MEETINGS
+    });
     let mut known: Vec<Stretch> = Vec::new();
     // Seconds of a seed, and by how many the second source is behind: the second seed of one place
     // leads where the first led.
     let mut tried: BTreeSet<(u32, i64)> = BTreeSet::new();
     for (_, seed) in ranked {
-        let times =
-            (first.time(seed.first_sample as usize), second.time(seed.second_sample as usize));
-        let behind = i64::from(times.1) - i64::from(times.0);
+        let times = times(&seed);
         if tried.len() == PLACES_FOLLOWED {
             break;
         }
         if known.iter().any(|stretch| stretch.passes(times))
-            || !tried.insert((times.0 / 1000, behind.div_euclid(500)))
+            || !tried.insert((times.0 / 1000, delay(times)))
         {
             continue;
         }

@@ -44,9 +44,8 @@ struct Run<'a> {
     trusted: bool,
     converter: PictureConverter,
     limits: &'a Limits,
-    thumbnails: bool,
-    /// The last eighth of a second of which there is a thumbnail.
-    last_eighth: i64,
+    /// The last eighth of a second of which there is a thumbnail; nothing where none is wanted.
+    last_eighth: Option<i64>,
     size: Option<(u32, u32)>,
     decoded: u64,
     times: Vec<i64>,
@@ -99,8 +98,7 @@ pub(crate) fn decode<T: Read + Seek + Send + 'static>(
         trusted,
         converter: PictureConverter::new(mirrored, rotation),
         limits,
-        thumbnails: wanted.thumbnails,
-        last_eighth: -1,
+        last_eighth: wanted.thumbnails.then_some(-1),
         size: None,
         decoded: 0,
         times: Vec::new(),
@@ -380,8 +378,8 @@ impl Run<'_> {
             .and_then(|position| self.index.seconds(position))
             .unwrap_or(0.0);
         let eighth = (seconds * THUMBNAIL_RATE + 1e-6).floor() as i64;
-        if self.thumbnails && !self.doubtful && eighth > self.last_eighth {
-            self.last_eighth = eighth;
+        if !self.doubtful && self.last_eighth.is_some_and(|last| eighth > last) {
+            self.last_eighth = Some(eighth);
             let thumbnail = self.converter.thumbnail(frame, to_milliseconds(seconds))?;
             emit(Message::Thumbnail(thumbnail)).map_err(|_| DecodeError::Gone)?;
         }

@@ -68,16 +68,15 @@ impl PictureConverter {
             Some((layout, full)) if rows_go_down(frame, 1) => luma_cells(frame, layout, full),
             _ => None,
         };
-        let cells = match cells {
-            Some(cells) => turn_upright(cells, self.mirrored, self.rotation),
-            None => {
-                let Upright { rgb, width, height } = self.convert(frame)?;
-                let unsupported =
-                    |_| Trouble::new(Reason::Unsupported, "a picture of whole pixels", "another");
-                let upright = Frame::new(width, height, rgb, 0, 0.0).map_err(unsupported)?;
-                Thumbnail::of_frame(&upright).cells
-            }
-        };
+        if let Some(cells) = cells {
+            let cells = turn_upright(cells, self.mirrored, self.rotation);
+            return Ok(Thumbnail { milliseconds, cells });
+        }
+        let Upright { rgb, width, height } = self.convert(frame)?;
+        let unsupported =
+            |_| Trouble::new(Reason::Unsupported, "a picture of whole pixels", "another");
+        let upright = Frame::new(width, height, rgb, 0, 0.0).map_err(unsupported)?;
+        let cells = Thumbnail::of_frame(&upright).cells;
         Ok(Thumbnail { milliseconds, cells })
     }
 

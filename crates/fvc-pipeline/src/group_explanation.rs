@@ -66,8 +66,9 @@ pub fn explain_group(
         .iter()
         .filter(|source| {
             let short = name.len() >= SHORTEST;
-            (short && source.group.as_str().starts_with(name))
-                || (short && source.content_id.to_hex().starts_with(name))
+            let begins = |whole: &str| short && whole.starts_with(name);
+            begins(source.group.as_str())
+                || begins(&source.content_id.to_hex())
                 || source.path == path
                 || source.path.as_os_str() == name
         })

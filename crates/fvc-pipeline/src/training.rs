@@ -600,7 +600,7 @@ impl SplitPlans {
     }
 
     fn count(&self) -> u32 {
-        (1..).take_while(|&plan| self.path(plan).exists()).count() as u32
+        (1..u32::MAX).take_while(|&plan| self.path(plan).exists()).count() as u32
     }
 
     fn newest(&self) -> Result<Split, PipelineError> {

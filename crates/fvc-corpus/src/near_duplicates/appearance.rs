@@ -137,6 +137,18 @@ impl Crop {
         crops
     }
 
+    /// Crops of which one is near to any.
+    pub(crate) fn coarse() -> [Self; 5] {
+        let crop = |left, top, right, bottom| Self { left, top, right, bottom };
+        [
+            crop(0.0, 0.0, 0.0, 0.0),
+            crop(0.05, 0.05, 0.05, 0.05),
+            crop(0.1, 0.1, 0.1, 0.1),
+            crop(0.0, 0.05, 0.1, 0.05),
+            crop(0.1, 0.05, 0.0, 0.05),
+        ]
+    }
+
     /// The part of a picture that is left, enlarged to all cells.
     pub(crate) fn of(self, cells: &[f32; CELLS]) -> [f32; CELLS] {
         let side = SIDE as f32;

@@ -17,7 +17,7 @@ fn split_of(sources: std::ops::Range<u32>, seed: u64) -> Split {
             declared: Vec::new(),
         })
         .collect();
-    let label = |number: u32| if number % 2 == 0 { Label::Real } else { Label::Fake };
+    let label = |number: u32| if number.is_multiple_of(2) { Label::Real } else { Label::Fake };
     let labels =
         sources.map(|number| (ContentId::of_bytes(&number.to_le_bytes()), label(number))).collect();
     let config = SplitConfig { folds: 2, test_fraction: 0.5, seed };

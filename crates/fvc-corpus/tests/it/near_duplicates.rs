@@ -307,3 +307,61 @@ proptest! {
         drop(Fingerprint::from_bytes(&changed));
     }
 }
+
+/// A minute of a scene of its own: waves that wander, in the cells of a fingerprint's file.
+fn minute(seed: u64) -> Fingerprint {
+    let scene = Scene(seed);
+    let mut file = b"FVCPRINT".to_vec();
+    file.extend_from_slice(&fvc_corpus::FINGERPRINT_VERSION.to_le_bytes());
+    file.extend_from_slice(&480_u32.to_le_bytes());
+    for at in 0..480_u32 {
+        // Another shot every four seconds.
+        let shot = u64::from(at / 32);
+        let time = f64::from(at) / 8.0;
+        file.extend_from_slice(&(125 * at).to_le_bytes());
+        file.push(1);
+        for cell in 0..256_u32 {
+            let (x, y) = (f64::from(cell % 16), f64::from(cell / 16));
+            let mut level = 128.0;
+            for wave in 0..12_u64 {
+                let of = |part: u64| scene.number(1009 * shot + 8 * wave + part) - 0.5;
+                level += 70.0
+                    * of(0)
+                    * (3.0 * of(1) * x + 3.0 * of(2) * y + of(3) * time + 9.0 * of(4)).cos();
+            }
+            file.push(level.clamp(0.0, 255.0) as u8);
+        }
+    }
+    Fingerprint::from_bytes(&file).unwrap()
+}
+
+/// Never all pairs: with twice as many strangers, the search takes about twice as long, and not four
+/// times. The one copy among them is found all the same.
+#[test]
+fn slow_the_search_grows_with_the_sources_and_not_with_their_pairs() {
+    if std::env::var_os("FVC_SLOW").is_none() {
+        let line = "SKIP slow_the_search_grows_with_the_sources_and_not_with_their_pairs: slow: run by `make test-slow`\n";
+        eprint!("{line}");
+        if let Ok(log) = std::env::var("FVC_SKIP_LOG") {
+            use std::io::Write as _;
+            let mut log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        return;
+    }
+    let mut all: Vec<Fingerprint> = (0..400).map(minute).collect();
+    all[199] = all[17].clone();
+    let seconds = |count: usize| {
+        let started = std::time::Instant::now();
+        let found = ties(&all[..count]);
+        let copy = [id(17), id(199)];
+        let is_copy = |tie: &NearDuplicate| copy.contains(&tie.first) && copy.contains(&tie.second);
+        assert!(found.iter().any(is_copy), "{count}");
+        // Among so many scenes of waves a few are alike: of 79,800 pairs with 225 pairs of shots each.
+        assert!(found.len() < count / 10, "{} ties among {count}", found.len());
+        started.elapsed().as_secs_f64()
+    };
+    let (half, whole) = (seconds(200), seconds(400));
+    eprintln!("200 sources of a minute: {half:.1} s; 400: {whole:.1} s");
+    assert!(whole < 3.0 * half, "{whole} s for {half} s");
+}

@@ -14,7 +14,7 @@ fn id(number: u32) -> ContentId {
 fn candidate(number: u32, groups: &[&str]) -> (Candidate, ContentId, u64) {
     let candidate = Candidate {
         path: PathBuf::from(format!("/footage/{number}.mp4")),
-        label: if number % 2 == 0 { Label::Real } else { Label::Fake },
+        label: if number.is_multiple_of(2) { Label::Real } else { Label::Fake },
         groups: groups.iter().map(|name| format!("group={name}")).collect(),
         platform: None,
         subset: None,

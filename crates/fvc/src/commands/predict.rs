@@ -221,5 +221,5 @@ fn index_of(
         cancel: context.cancel.clone(),
         progress: context.progress,
     };
-    Ok(fvc_pipeline::grouped_index(&environment)?)
+    fvc_pipeline::grouped_index(&environment)
 }
