@@ -36,7 +36,7 @@ pub const SHARED_SECONDS: f64 = 2.0;
 pub const NEAR_DUPLICATE_VERSION: u32 = 1;
 
 /// Meetings with one delay that make a pair worth following.
-const MEETINGS: usize = 4;
+const MEETINGS: usize = 3;
 
 /// Places of a pair of sources from which they are followed.
 const PLACES_FOLLOWED: usize = 24;
