@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use fvc_corpus::{
     FINGERPRINT_VERSION, Fingerprint, GroupId, Index, NEAR_DUPLICATE_VERSION, NearDuplicate,
@@ -224,17 +224,15 @@ fn ties(
             what: format!("no fingerprint of source {content_id}"),
         })?;
         let fingerprint = load_fingerprint(found)?;
-        if !fingerprint.is_comparable()
-            && let Ok(mut not_comparable) = not_comparable.lock()
-        {
-            not_comparable.insert(*content_id);
+        if !fingerprint.is_comparable() {
+            not_comparable.lock().unwrap_or_else(PoisonError::into_inner).insert(*content_id);
         }
         Ok(fingerprint)
     };
     let ties = environment
         .threads()?
         .install(|| find_near_duplicates(&sources, &load, &|| environment.stop_if_cancelled()))?;
-    let not_comparable = not_comparable.into_inner().unwrap_or_default();
+    let not_comparable = not_comparable.into_inner().unwrap_or_else(PoisonError::into_inner);
     let hash = hash_of(&ties, &not_comparable)?;
     let file = TiesFile { version: FILE_VERSION, inputs, hash, ties, not_comparable };
     let bytes = serde_json::to_vec(&file)
