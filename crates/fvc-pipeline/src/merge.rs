@@ -92,8 +92,9 @@ pub fn merge(
     let UnitsJoined { units, files } = join_units(environment, &others)?;
     (outcome.units, outcome.files) = (units, files);
 
-    if let Some(gatherings) = gatherings {
-        let config = gatherings.first().map(|first| first.config.clone()).unwrap_or_default();
+    if let Some(gatherings) = gatherings
+        && let Some(config) = gatherings.first().map(|first| first.config.clone())
+    {
         let environment = with_config(environment, &config);
         let manifest = Manifest::begin("index", &config.hash()?);
         let index = write_index(&environment, manifest, gatherings)?;
