@@ -1,0 +1,117 @@
+//! [`NetworkBackend`]: the operations that decide how fast a network of clips is, each behind one
+//! function, so that a backend with something better than Burn's operators can bring it.
+//!
+//! Clips are channels-last everywhere: `[batch, frames, rows, columns, channels]`. A convolution then
+//! reads whole channel vectors, and no layer has to turn tensors around.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Tensor};
+
+use crate::{Engine, Extents, portable};
+
+/// Geometry of a convolution or pooling, per axis: frames, rows, columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Size.
+    pub kernel: [usize; 3],
+    /// Step.
+    pub stride: [usize; 3],
+    /// Padding on both sides.
+    pub padding: [usize; 3],
+    /// Distance of a kernel's elements.
+    pub dilation: [usize; 3],
+    /// Groups of channels; pooling has one.
+    pub groups: usize,
+}
+
+impl Window {
+    /// A cube of odd size that keeps the grid: stride 1, padding of half the size.
+    pub const fn cube(size: usize) -> Self {
+        Self {
+            kernel: [size; 3],
+            stride: [1; 3],
+            padding: [size / 2; 3],
+            dilation: [1; 3],
+            groups: 1,
+        }
+    }
+
+    /// The same with another step.
+    #[must_use]
+    pub const fn with_stride(mut self, stride: [usize; 3]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// How far a dilated kernel reaches on each axis.
+    pub fn reach(&self) -> [usize; 3] {
+        std::array::from_fn(|axis| self.dilation[axis] * (self.kernel[axis] - 1) + 1)
+    }
+}
+
+/// How one normalisation is applied.
+#[derive(Clone, Debug)]
+pub struct NormOptions<'a> {
+    /// What is valid of each clip.
+    pub extents: &'a Extents,
+    /// Whether negative results become 0.
+    pub relu: bool,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Who computes.
+    pub engine: Engine,
+}
+
+/// What a normalisation gives.
+#[derive(Debug)]
+pub struct Normalized<B: Backend> {
+    /// The parts side by side along channels, normalised; 0 where no clip is.
+    pub output: Tensor<B, 5>,
+    /// Mean and biased variance of the batch over valid positions, where they were computed.
+    pub statistics: Option<(Tensor<B, 1>, Tensor<B, 1>)>,
+}
+
+/// A backend that networks of clips run on. The provided methods are Burn's operators (see
+/// [`portable`]) and right on any device.
+pub trait NetworkBackend: Backend {
+    /// Convolution of `[batch, frames, rows, columns, in]` by `[out, in / groups, frames, rows,
+    /// columns]`, to `[batch, frames', rows', columns', out]`, in the number format of `clip`.
+    fn convolution(
+        clip: Tensor<Self, 5>,
+        weight: Tensor<Self, 5>,
+        bias: Option<Tensor<Self, 1>>,
+        window: Window,
+        engine: Engine,
+    ) -> Tensor<Self, 5> {
+        let _ = engine;
+        portable::convolution(clip, weight, bias, window)
+    }
+
+    /// The largest value of each window; padding counts as minus infinity.
+    fn max_pool(clip: Tensor<Self, 5>, window: Window, engine: Engine) -> Tensor<Self, 5> {
+        let _ = engine;
+        portable::max_pool(clip, window)
+    }
+
+    /// Batch normalisation over the channels of all `parts` side by side, with the batch's own
+    /// statistics where `running` is none and with these (mean, variance) otherwise.
+    fn normalize(
+        parts: Vec<Tensor<Self, 5>>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        running: Option<(Tensor<Self, 1>, Tensor<Self, 1>)>,
+        options: &NormOptions<'_>,
+    ) -> Normalized<Self> {
+        portable::normalize(parts, weight, bias, running, options)
+    }
+
+    /// `[rows, in]` times the transpose of `[out, in]`, computed in `format`, given as f32.
+    fn affine(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+        format: DType,
+    ) -> Tensor<Self, 2> {
+        portable::linear(input, weight, bias, format)
+    }
+}

@@ -1,0 +1,198 @@
+//! [`VisionTransformer`]: ViT (Dosovitskiy et al. 2021) on each frame, with timm's names.
+
+use burn::module::{Module, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use crate::Context;
+use crate::backend::NetworkBackend;
+use crate::layers::{Initial, LayerNorm, Linear, attention, linear};
+
+/// What the transformer is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VisionTransformerConfig {
+    /// Side of the square pictures that it takes, in pixels; a multiple of the patch.
+    pub image: usize,
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Width of a token.
+    pub width: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Heads of attention in each; they divide the width.
+    pub heads: usize,
+}
+
+impl Default for VisionTransformerConfig {
+    /// ViT-B/16 at 224 pixels.
+    fn default() -> Self {
+        Self { image: 224, patch: 16, width: 768, depth: 12, heads: 12 }
+    }
+}
+
+impl VisionTransformerConfig {
+    /// A small one for processors: 64 pixels, patches of 8, width 96, 4 blocks.
+    pub fn small() -> Self {
+        Self { image: 64, patch: 8, width: 96, depth: 4, heads: 3 }
+    }
+
+    /// Patches along one side.
+    pub fn side(&self) -> usize {
+        self.image / self.patch.max(1)
+    }
+}
+
+/// The picture cut into patches, each a token.
+#[derive(Module, Debug)]
+pub struct PatchEmbedding<B: Backend> {
+    proj: PatchProjection<B>,
+}
+
+/// A convolution whose kernel is its stride, kept as PyTorch keeps it and computed as a linear layer.
+#[derive(Module, Debug)]
+pub struct PatchProjection<B: Backend> {
+    /// `[width, 3, patch, patch]`.
+    weight: Param<Tensor<B, 4>>,
+    /// `[width]`.
+    bias: Param<Tensor<B, 1>>,
+}
+
+/// Attention of every token to every token of its frame.
+#[derive(Module, Debug)]
+pub struct SelfAttention<B: Backend> {
+    qkv: Linear<B>,
+    proj: Linear<B>,
+    #[module(skip)]
+    heads: usize,
+}
+
+/// Two linear layers with a GELU between.
+#[derive(Module, Debug)]
+pub struct FeedForward<B: Backend> {
+    fc1: Linear<B>,
+    fc2: Linear<B>,
+}
+
+/// Attention and feed-forward, each behind a normalisation and beside a shortcut.
+#[derive(Module, Debug)]
+pub struct TransformerBlock<B: Backend> {
+    norm1: LayerNorm<B>,
+    attn: SelfAttention<B>,
+    norm2: LayerNorm<B>,
+    mlp: FeedForward<B>,
+}
+
+/// A vision transformer without its last layer: one vector a frame, that of the class token.
+#[derive(Module, Debug)]
+pub struct VisionTransformer<B: Backend> {
+    patch_embed: PatchEmbedding<B>,
+    cls_token: Param<Tensor<B, 3>>,
+    pos_embed: Param<Tensor<B, 3>>,
+    blocks: Vec<TransformerBlock<B>>,
+    norm: LayerNorm<B>,
+    #[module(skip)]
+    patch: usize,
+}
+
+/// Of timm's vision transformers.
+const EPSILON: f64 = 1e-6;
+
+impl<B: Backend> VisionTransformer<B> {
+    /// With first values drawn from `initial`.
+    pub fn new(
+        config: &VisionTransformerConfig,
+        initial: &mut Initial,
+        device: &B::Device,
+    ) -> Self {
+        let VisionTransformerConfig { patch, width, depth, heads, .. } = *config;
+        let tokens = config.side() * config.side() + 1;
+        let fan_in = (3 * patch * patch) as f32;
+        let weight = initial.normal([width, 3, patch, patch], fan_in.sqrt().recip(), device);
+        let bias = initial.uniform([width], 0.0, device);
+        let block = |initial: &mut Initial| TransformerBlock {
+            norm1: LayerNorm::new(width, EPSILON, device),
+            attn: SelfAttention {
+                qkv: Linear::truncated([width, 3 * width], initial, device),
+                proj: Linear::truncated([width, width], initial, device),
+                heads,
+            },
+            norm2: LayerNorm::new(width, EPSILON, device),
+            mlp: FeedForward {
+                fc1: Linear::truncated([width, 4 * width], initial, device),
+                fc2: Linear::truncated([4 * width, width], initial, device),
+            },
+        };
+        Self {
+            patch_embed: PatchEmbedding { proj: PatchProjection { weight, bias } },
+            cls_token: initial.normal([1, 1, width], 1e-6, device),
+            pos_embed: initial.truncated_normal([1, tokens, width], 0.02, device),
+            blocks: (0..depth).map(|_| block(initial)).collect(),
+            norm: LayerNorm::new(width, EPSILON, device),
+            patch,
+        }
+    }
+
+    /// How many blocks it has.
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+}
+
+impl<B: NetworkBackend> VisionTransformer<B> {
+    /// Pictures `[pictures, rows, columns, 3]` of the configured size to tokens `[pictures, 1 + patches,
+    /// width]`.
+    pub fn embed(&self, pictures: Tensor<B, 4>, context: &Context<B>) -> Tensor<B, 3> {
+        let [count, rows, columns, _] = pictures.dims();
+        let patch = self.patch;
+        let (down, across) = (rows / patch, columns / patch);
+        let weight = self.patch_embed.proj.weight.val();
+        let width = weight.dims()[0];
+        // Every patch as a row, in the order (channel, row, column) of the weight.
+        let patches = pictures
+            .reshape([count, down, patch, across, patch, 3])
+            .permute([0, 1, 3, 5, 2, 4])
+            .reshape([count, down * across, 3 * patch * patch]);
+        let weight = weight.reshape([width, 3 * patch * patch]);
+        let bias = Some(self.patch_embed.proj.bias.val());
+        let tokens = linear(patches, weight, bias, context);
+        let class = self.cls_token.val().expand([count, 1, width]);
+        Tensor::cat(vec![class, tokens], 1) + self.pos_embed.val()
+    }
+
+    /// One block over tokens.
+    pub fn block(&self, number: usize, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 3> {
+        let block = &self.blocks[number];
+        let attended = block.attn.forward(block.norm1.forward(tokens.clone()), context);
+        let tokens = tokens + attended;
+        let hidden = block.mlp.fc1.forward(block.norm2.forward(tokens.clone()), context);
+        let hidden = block.mlp.fc2.forward(activation::gelu(hidden), context);
+        tokens + hidden
+    }
+
+    /// The class token's vector: `[pictures, width]`.
+    pub fn class(&self, tokens: Tensor<B, 3>) -> Tensor<B, 2> {
+        let [count, _, width] = tokens.dims();
+        self.norm.forward(tokens.slice([0..count, 0..1, 0..width])).reshape([count, width])
+    }
+}
+
+impl<B: NetworkBackend> SelfAttention<B> {
+    fn forward(&self, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 3> {
+        let [count, length, width] = tokens.dims();
+        let heads = self.heads;
+        let qkv = self
+            .qkv
+            .forward(tokens, context)
+            .reshape([count, length, 3, heads, width / heads])
+            .permute([2, 0, 3, 1, 4]);
+        let part = |at: usize| {
+            qkv.clone()
+                .slice([at..at + 1, 0..count, 0..heads, 0..length, 0..width / heads])
+                .reshape([count, heads, length, width / heads])
+        };
+        let attended = attention([part(0), part(1), part(2)], None, 0.0, context);
+        self.proj.forward(attended.swap_dims(1, 2).reshape([count, length, width]), context)
+    }
+}

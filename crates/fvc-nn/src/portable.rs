@@ -1,0 +1,110 @@
+//! Burn's operators in the shape of [`crate::NetworkBackend`]: right on every device, and the twin that
+//! faster kernels are tested against.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::module::{conv3d, max_pool2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Tensor, TensorData, activation};
+
+use crate::backend::{NormOptions, Normalized, Window};
+
+/// See [`crate::NetworkBackend::convolution`].
+pub fn convolution<B: Backend>(
+    clip: Tensor<B, 5>,
+    weight: Tensor<B, 5>,
+    bias: Option<Tensor<B, 1>>,
+    window: Window,
+) -> Tensor<B, 5> {
+    let format = clip.dtype();
+    let options = ConvOptions::new(window.stride, window.padding, window.dilation, window.groups);
+    let output = conv3d(
+        clip.permute([0, 4, 1, 2, 3]),
+        weight.cast(format),
+        bias.map(|bias| bias.cast(format)),
+        options,
+    );
+    output.permute([0, 2, 3, 4, 1])
+}
+
+/// See [`crate::NetworkBackend::max_pool`]. The maximum over a box is the maximum over frames of the
+/// maximum over each frame.
+pub fn max_pool<B: Backend>(clip: Tensor<B, 5>, window: Window) -> Tensor<B, 5> {
+    let [batch, frames, rows, columns, channels] = clip.dims();
+    let Window { kernel, stride, padding, dilation, .. } = window;
+    let flat = clip.permute([0, 1, 4, 2, 3]).reshape([batch * frames, channels, rows, columns]);
+    let flat = max_pool2d(
+        flat,
+        [kernel[1], kernel[2]],
+        [stride[1], stride[2]],
+        [padding[1], padding[2]],
+        [dilation[1], dilation[2]],
+        false,
+    );
+    let [_, _, rows, columns] = flat.dims();
+    let line = flat.reshape([batch, frames, channels, rows * columns]).permute([0, 2, 1, 3]);
+    let line =
+        max_pool2d(line, [kernel[0], 1], [stride[0], 1], [padding[0], 0], [dilation[0], 1], false);
+    let [_, _, frames, _] = line.dims();
+    line.permute([0, 2, 3, 1]).reshape([batch, frames, rows, columns, channels])
+}
+
+/// See [`crate::NetworkBackend::normalize`].
+pub fn normalize<B: Backend>(
+    parts: Vec<Tensor<B, 5>>,
+    weight: Tensor<B, 1>,
+    bias: Tensor<B, 1>,
+    running: Option<(Tensor<B, 1>, Tensor<B, 1>)>,
+    options: &NormOptions<'_>,
+) -> Normalized<B> {
+    let clip = Tensor::cat(parts, 4);
+    let format = clip.dtype();
+    let clip = clip.cast(DType::F32);
+    let [batch, frames, rows, columns, channels] = clip.dims();
+    let grid = [frames, rows, columns];
+    let device = clip.device();
+    let wide = |values: Tensor<B, 1>| values.reshape([1, 1, 1, 1, channels]);
+    let mask = (!options.extents.fill(grid)).then(|| {
+        let data = TensorData::new(options.extents.mask(grid), [batch, frames, rows, columns, 1]);
+        Tensor::<B, 5>::from_data(data, &device)
+    });
+    let masked = |clip: Tensor<B, 5>| match &mask {
+        Some(mask) => clip * mask.clone(),
+        None => clip,
+    };
+    let total = |clip: Tensor<B, 5>| {
+        clip.reshape([batch * frames * rows * columns, channels]).sum_dim(0).reshape([channels])
+    };
+    let count = options.extents.positions().max(1) as f64;
+    let (centred, variance, statistics) = if let Some((mean, variance)) = running {
+        (clip - wide(mean), variance, None)
+    } else {
+        let mean = total(masked(clip.clone())) / count;
+        let centred = clip - wide(mean.clone());
+        let variance = total(masked(centred.clone()).square()) / count;
+        (centred, variance.clone(), Some((mean.detach(), variance.detach())))
+    };
+    let scale = weight / (variance + f64::from(options.epsilon)).sqrt();
+    let mut output = centred * wide(scale) + wide(bias);
+    if options.relu {
+        output = activation::relu(output);
+    }
+    Normalized { output: masked(output).cast(format), statistics }
+}
+
+/// See [`crate::NetworkBackend::affine`].
+pub fn linear<B: Backend>(
+    input: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    bias: Option<Tensor<B, 1>>,
+    format: DType,
+) -> Tensor<B, 2> {
+    let output = if format == DType::F32 {
+        input.matmul(weight.transpose())
+    } else {
+        input.cast(format).matmul(weight.cast(format).transpose()).cast(DType::F32)
+    };
+    match bias {
+        Some(bias) => output + bias.unsqueeze(),
+        None => output,
+    }
+}

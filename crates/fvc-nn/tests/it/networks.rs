@@ -1,0 +1,169 @@
+//! Networks as a whole: sizes, padding, gradients block by block.
+
+use burn::backend::{Autodiff, Flex};
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData, Tolerance};
+use fvc_nn::{
+    Activation, Context, CounterRandom, Engine, Extents, Loss, NaiveCnnConfig, NamedGradients,
+    Network, NetworkConfig, Precision, Targets, VariableArCnnConfig, VisionTransformerConfig,
+    VitGruConfig, VitTransformerConfig, backward, log_odds,
+};
+
+type Train = Autodiff<Flex>;
+
+fn small_backbone() -> VisionTransformerConfig {
+    VisionTransformerConfig { image: 16, patch: 8, width: 24, depth: 3, heads: 2 }
+}
+
+/// Every architecture, small.
+fn small() -> Vec<NetworkConfig> {
+    vec![
+        NetworkConfig::VariableArCnn(VariableArCnnConfig {
+            widths: [4, 8, 12],
+            ..VariableArCnnConfig::default()
+        }),
+        NetworkConfig::NaiveCnn(NaiveCnnConfig {
+            widths: [4, 6, 8],
+            hidden: 5,
+            ..NaiveCnnConfig::default()
+        }),
+        NetworkConfig::VitGru(VitGruConfig {
+            backbone: small_backbone(),
+            hidden: 10,
+            ..VitGruConfig::default()
+        }),
+        NetworkConfig::VitTransformer(VitTransformerConfig {
+            backbone: small_backbone(),
+            feed_forward: 20,
+            heads: 3,
+            ..VitTransformerConfig::default()
+        }),
+    ]
+}
+
+fn clips<B: fvc_nn::NetworkBackend>(shape: [usize; 5], extents: &Extents) -> Activation<B> {
+    let random = CounterRandom::new(&[11]);
+    let [batch, t, h, w, c] = shape;
+    let mut values = vec![0.0; shape.iter().product()];
+    for n in 0..batch {
+        let [vt, vh, vw] = extents.valid()[n];
+        for (f, y, x, k) in itertools(t, h, w, c) {
+            if f < vt && y < vh && x < vw {
+                // A value depends on its place in its own clip only.
+                let at = ((((n * 64 + f) * 64 + y) * 64 + x) * 4 + k) as u64;
+                values[(((n * t + f) * h + y) * w + x) * c + k] = random.normal(at);
+            }
+        }
+    }
+    let tensor = Tensor::from_data(TensorData::new(values, shape), &B::Device::default());
+    Activation::of_clip(tensor, extents.clone())
+}
+
+fn itertools(
+    t: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..t * h * w * c).map(move |at| (at / (h * w * c), at / (w * c) % h, at / c % w, at % c))
+}
+
+#[test]
+fn default_networks_have_as_many_parameters_as_the_reference() {
+    let count = |config: NetworkConfig| {
+        let network: Network<Flex> = config.init(1, &Default::default());
+        let running = match config {
+            NetworkConfig::VariableArCnn(_) => 2 * (32 + 64 + 128),
+            NetworkConfig::NaiveCnn(_) => 2 * (32 + 64 + 128),
+            _ => 0,
+        };
+        network.num_params() - running
+    };
+    assert_eq!(count(NetworkConfig::VariableArCnn(VariableArCnnConfig::default())), 397_633);
+    assert_eq!(count(NetworkConfig::NaiveCnn(NaiveCnnConfig::default())), 102_082);
+}
+
+/// A clip alone and the same clip padded into a batch with larger ones score the same.
+#[test]
+fn a_clip_scores_the_same_alone_and_in_a_padded_batch() {
+    for config in small() {
+        let network: Network<Flex> = config.init(3, &Default::default());
+        let square = matches!(config, NetworkConfig::VitGru(_) | NetworkConfig::VitTransformer(_));
+        let sizes: [[usize; 3]; 3] = if square {
+            [[2, 16, 16], [5, 16, 16], [3, 16, 16]]
+        } else {
+            [[2, 7, 12], [5, 12, 6], [3, 9, 9]]
+        };
+        let context = Context::evaluation(Precision::F32, Engine::Portable);
+        let extents = Extents::new(sizes.to_vec());
+        let [t, h, w] = extents.grid();
+        let together: Vec<f32> =
+            log_odds(network.forward(clips([3, t, h, w, 3], &extents), &context))
+                .into_data()
+                .to_vec()
+                .unwrap();
+        let batch: Vec<f32> =
+            clips::<Flex>([3, t, h, w, 3], &extents).clip().into_data().to_vec().unwrap();
+        for (n, size) in sizes.iter().enumerate() {
+            let [vt, vh, vw] = *size;
+            let mut own = Vec::new();
+            for (f, y, x, k) in itertools(vt, vh, vw, 3) {
+                own.push(batch[(((n * t + f) * h + y) * w + x) * 3 + k]);
+            }
+            let tensor = Tensor::<Flex, 5>::from_data(
+                TensorData::new(own, [1, vt, vh, vw, 3]),
+                &Default::default(),
+            );
+            let alone = Activation::of_clip(tensor, Extents::new(vec![*size]));
+            let alone: Vec<f32> =
+                log_odds(network.forward(alone, &context)).into_data().to_vec().unwrap();
+            assert!(
+                (alone[0] - together[n]).abs() < 1e-5,
+                "{config:?}: {} {}",
+                alone[0],
+                together[n]
+            );
+        }
+    }
+}
+
+/// Gradients block by block are those of the whole graph, dropout and batch statistics included, and
+/// the statistics are told once.
+#[test]
+fn gradients_block_by_block_are_those_of_the_whole_graph() {
+    for config in small() {
+        let network: Network<Train> = config.init(5, &Default::default());
+        let square = matches!(config, NetworkConfig::VitGru(_) | NetworkConfig::VitTransformer(_));
+        let size = if square { [3, 16, 16] } else { [3, 9, 10] };
+        let mut valid = vec![size; 3];
+        valid[1][0] = 2;
+        let extents = Extents::new(valid);
+        let targets = Targets {
+            labels: &[0.0, 1.0, 1.0],
+            weights: &[1.0, 0.5, 2.0],
+            loss: Loss::default(),
+            scale: 1.0,
+        };
+        let run = |by_block: bool| {
+            let context =
+                Context::training(Precision::F32, Engine::Portable, CounterRandom::new(&[9]));
+            let mut sums = NamedGradients::<Flex>::new();
+            let input = clips::<Flex>([3, size[0], size[1], size[2], 3], &extents);
+            let outcome = backward(&network, input, &targets, &context, by_block, &mut sums);
+            (sums, outcome)
+        };
+        let (whole, first) = run(false);
+        let (blocks, second) = run(true);
+        // Products of matrices round otherwise where their memory lies otherwise.
+        for (whole, block) in first.log_odds.iter().zip(&second.log_odds) {
+            assert!((whole - block).abs() < 1e-6);
+        }
+        assert_eq!(first.statistics.len(), second.statistics.len());
+        assert_eq!(whole.keys().collect::<Vec<_>>(), blocks.keys().collect::<Vec<_>>());
+        for (name, gradient) in &whole {
+            gradient
+                .to_data()
+                .assert_approx_eq::<f32>(&blocks[name].to_data(), Tolerance::rel_abs(1e-5, 1e-6));
+        }
+    }
+}
