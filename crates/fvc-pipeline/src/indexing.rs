@@ -162,7 +162,9 @@ fn index_gathered(
     let _lock = Lock::exclusive(&environment.workspace.index_lock(), &environment.cancel)?;
     let manifest = Manifest::begin("index", &environment.config.hash()?);
     let gathering = identify(environment, gathered, policy, Shard::WHOLE)?;
-    let outcome = write_index(environment, manifest, vec![gathering])?;
+    let gatherings = vec![gathering];
+    let built = build(&gatherings)?;
+    let outcome = write_index(environment, manifest, gatherings, &built)?;
     if outcome.groups > 0 {
         // What shares found before is of another index.
         remove_shards(&environment.workspace.stage("index"))?;
@@ -253,27 +255,28 @@ fn identify(
     })
 }
 
-/// Writes the index of whole gatherings, with its failure table and manifest. Whoever calls holds the
-/// index for itself.
+/// Writes the index that was built of whole gatherings, with its failure table and manifest. Whoever
+/// calls holds the index for itself.
 pub(crate) fn write_index(
     environment: &Environment<'_>,
     mut manifest: Manifest,
     gatherings: Vec<Gathering>,
+    built: &Built,
 ) -> Result<IndexOutcome, PipelineError> {
-    let Built { index, failures } = build(&gatherings)?;
+    let Built { index, failures } = built;
     manifest.inputs(gatherings.iter().map(|gathering| gathering.inputs).sum());
     manifest.label_policy(index.label_policy());
     for _ in index.sources() {
         manifest.completed();
     }
-    for failure in &failures {
+    for failure in failures {
         manifest.failed(&failure.reason);
     }
     let probes = gatherings.iter().map(|gathering| gathering.probes).sum();
     manifest.decodes(DecodeCounts { probes, ..DecodeCounts::default() });
     let ignored = gatherings.iter().map(|gathering| gathering.ignored).sum();
     let record = IndexRecord { gatherings, manifest };
-    let folder = save_index(environment.workspace, &record, &index, &failures)?;
+    let folder = save_index(environment.workspace, &record, index, failures)?;
     let mut sources = [0_usize; 2];
     let mut holding = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
     for source in index.sources() {
@@ -286,7 +289,7 @@ pub(crate) fn write_index(
         groups: index.groups().group_count(),
         ignored,
         manifest: record.manifest,
-        failures,
+        failures: failures.clone(),
         folder,
     })
 }

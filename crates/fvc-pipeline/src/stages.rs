@@ -18,7 +18,7 @@ use crate::pass::{PassContext, PassError, acceptable, run_pass};
 use crate::plan::{Stage, StageSelection, draws, owed, wanted};
 use crate::stage_record::{Basis, Ending, Fate, StageRecord};
 use crate::workspace::remove_shards;
-use crate::{Config, PipelineError, Progress, Shard, Unit, UnitState, Workspace};
+use crate::{Config, Output, PipelineError, Progress, Shard, Unit, UnitState, Workspace};
 
 /// What a command that reads videos works with.
 pub struct Environment<'a> {
@@ -239,7 +239,8 @@ pub(crate) fn complete_source(
     {
         return fate(Ending::Failed(failure), None);
     }
-    let owed = owed(wanted, &state, context.workspace, context.store);
+    let is_there = |made: &Output| made.check(context.workspace, context.store).is_ok();
+    let owed = owed(wanted, &state, is_there);
     if owed.outputs.is_empty() {
         let damaged = matches!(&state, UnitState::Whole(unit) if is_damaged(unit));
         return fate(Ending::Complete { damaged }, None);
