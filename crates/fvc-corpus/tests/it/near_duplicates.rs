@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use fvc_corpus::{
-    Fingerprint, FingerprintBuilder, NearDuplicate, SHARED_SECONDS, find_near_duplicates,
+    Fingerprint, FingerprintBuilder, FingerprintError, NearDuplicate, SHARED_SECONDS,
+    find_near_duplicates,
 };
 use fvc_media::{ContentId, THUMBNAIL_SIDE, Thumbnail};
 use proptest::prelude::*;
@@ -97,11 +98,32 @@ fn share(cell: usize) -> f64 {
 }
 
 fn fingerprint(thumbnails: Vec<Thumbnail>) -> Fingerprint {
-    let mut builder = FingerprintBuilder::new();
+    within(f64::INFINITY, thumbnails).unwrap()
+}
+
+fn within(seconds: f64, thumbnails: Vec<Thumbnail>) -> Result<Fingerprint, FingerprintError> {
+    let mut builder = FingerprintBuilder::new(seconds);
     for thumbnail in thumbnails {
         builder.push(thumbnail);
     }
     builder.finish()
+}
+
+/// Nothing bounded what a decoder could send: a thumbnail of every millisecond of 49 days.
+#[test]
+fn a_fingerprint_is_no_longer_than_the_limit_of_the_duration() {
+    let thumbnails = |count: u32, step: u32| -> Vec<Thumbnail> {
+        let cells = vec![7; SIDE * SIDE];
+        let one = |at| Thumbnail { milliseconds: at * step, cells: cells.clone() };
+        (0..count).map(one).collect()
+    };
+    // The first frame and one of every eighth of a second after it.
+    for (seconds, most) in [(0.0, 1), (2.0, 17), (61.3, 492)] {
+        let whole = within(seconds, thumbnails(most, 125)).unwrap();
+        assert_eq!(whole.samples().len(), most as usize);
+        let error = within(seconds, thumbnails(most + 1, 1)).unwrap_err();
+        assert_eq!(error.expected, format!("at most {most} samples"));
+    }
 }
 
 fn id(number: usize) -> ContentId {
