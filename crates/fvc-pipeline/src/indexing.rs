@@ -13,6 +13,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::gathering::{Built, Found, Gathering, IndexRecord, Row, build, gathered_hash};
 use crate::lock::Lock;
 use crate::pass::media_failure;
+use crate::progress::Part;
 use crate::stages::Environment;
 use crate::workspace::remove_shards;
 use crate::{PipelineError, Shard, Workspace};
@@ -225,19 +226,19 @@ fn identify(
         .filter(|(_, candidate)| shard.has_path(&candidate.path))
         .collect();
     let reader = environment.reader()?;
-    environment.progress.begin("files", candidates.len() as u64);
+    let part = Part::begin(environment.progress, "files", candidates.len() as u64);
     let looked: Vec<Result<Row, PipelineError>> = environment.threads()?.install(|| {
         candidates
             .into_par_iter()
             .map(|(at, candidate)| {
                 environment.stop_if_cancelled()?;
                 let found = look(&reader, candidate)?;
-                environment.progress.advance(1);
+                part.advance(1);
                 Ok(Row { position: (before + at) as u64, found })
             })
             .collect()
     });
-    environment.progress.end();
+    drop(part);
     environment.stop_if_cancelled()?;
     for row in looked {
         rows.push(row?);

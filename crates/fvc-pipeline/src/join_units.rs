@@ -10,6 +10,7 @@ use fvc_corpus::copy_atomically;
 use fvc_media::ContentId;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::progress::Part;
 use crate::stages::Environment;
 use crate::unit::Flaw;
 use crate::{Output, PipelineError, Unit, UnitState, Workspace};
@@ -158,18 +159,18 @@ impl<'a> Joining<'a> {
         if ids.is_empty() {
             return Ok(joining);
         }
-        environment.progress.begin("records", ids.len() as u64);
+        let part = Part::begin(environment.progress, "records", ids.len() as u64);
         let new: Vec<Result<Option<_>, PipelineError>> = environment.threads()?.install(|| {
             ids.into_par_iter()
                 .map(|id| {
                     environment.stop_if_cancelled()?;
                     let missing = joining.missing(&stores, &id)?;
-                    environment.progress.advance(1);
+                    part.advance(1);
                     Ok(missing.map(|missing| (id, missing)))
                 })
                 .collect()
         });
-        environment.progress.end();
+        drop(part);
         for new in new {
             joining.new.extend(new?);
         }
@@ -287,7 +288,7 @@ impl<'a> Joining<'a> {
         if self.new.is_empty() {
             return Ok(done);
         }
-        environment.progress.begin("records to take over", self.new.len() as u64);
+        let part = Part::begin(environment.progress, "records to take over", self.new.len() as u64);
         for (id, missing) in &self.new {
             environment.stop_if_cancelled()?;
             let Some(both) = self.held(id)?.both else { continue };
@@ -305,9 +306,9 @@ impl<'a> Joining<'a> {
             }
             both.save(&self.into.unit(id))?;
             done.units += 1;
-            environment.progress.advance(1);
+            part.advance(1);
         }
-        environment.progress.end();
+        drop(part);
         Ok(done)
     }
 }

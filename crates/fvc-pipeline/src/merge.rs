@@ -13,6 +13,7 @@ use crate::join_units::{Joining, UnitsJoined};
 use crate::lock::Lock;
 use crate::pass::acceptable;
 use crate::plan::{StageSelection, owed, wanted};
+use crate::progress::Part;
 use crate::stage_record::{Basis, Ending, Fate, StageRecord};
 use crate::stages::{Environment, StagesOutcome, conclude};
 use crate::workspace::list_shards;
@@ -491,7 +492,7 @@ fn fates_of(
     command: &Command,
 ) -> Result<Vec<Fate>, PipelineError> {
     let known = StageRecord::join(&command.records);
-    environment.progress.begin("sources", index.sources().len() as u64);
+    let part = Part::begin(environment.progress, "sources", index.sources().len() as u64);
     let fates: Vec<Result<Fate, PipelineError>> = environment.threads()?.install(|| {
         let sources = index.sources().par_iter();
         sources
@@ -499,12 +500,12 @@ fn fates_of(
                 environment.stop_if_cancelled()?;
                 let told = known.get(&source.content_id);
                 let fate = standing(environment, joining, command, source, told);
-                environment.progress.advance(1);
+                part.advance(1);
                 fate
             })
             .collect()
     });
-    environment.progress.end();
+    drop(part);
     fates.into_iter().collect()
 }
 

@@ -16,6 +16,7 @@ use crate::grouping::group_sources;
 use crate::lock::Lock;
 use crate::pass::{PassContext, PassError, acceptable, run_pass};
 use crate::plan::{Stage, StageSelection, draws, owed, wanted};
+use crate::progress::Part;
 use crate::stage_record::{Basis, Ending, Fate, StageRecord};
 use crate::workspace::remove_shards;
 use crate::{Config, Output, PipelineError, Progress, Shard, Unit, UnitState, Workspace};
@@ -111,7 +112,7 @@ pub fn run_stages(
         store: &store,
         cancel: &environment.cancel,
     };
-    environment.progress.begin("sources", sources.len() as u64);
+    let part = Part::begin(environment.progress, "sources", sources.len() as u64);
     let fatal: Mutex<Option<PipelineError>> = Mutex::new(None);
     let fates: Vec<Option<Fate>> = environment.threads()?.install(|| {
         sources
@@ -125,7 +126,7 @@ pub fn run_stages(
                     return None;
                 }
                 let fate = complete_source(&context, &stages, source);
-                environment.progress.advance(1);
+                part.advance(1);
                 match fate {
                     Ok(fate) => Some(fate),
                     Err(error) => {
@@ -138,7 +139,7 @@ pub fn run_stages(
             })
             .collect()
     });
-    environment.progress.end();
+    drop(part);
     if let Ok(Some(error)) = fatal.into_inner() {
         return Err(error);
     }

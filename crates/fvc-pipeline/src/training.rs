@@ -24,6 +24,7 @@ use crate::grouping::{Grouping, group_sources, read_grouped_index};
 use crate::lock::Lock;
 use crate::merge::stage_names;
 use crate::plan::StageSelection;
+use crate::progress::Part;
 use crate::stage_record::StageRecord;
 use crate::stages::Environment;
 use crate::{Config, PipelineError};
@@ -514,10 +515,10 @@ fn fit_all(
     let mut detectors = Vec::new();
     for &kind in &config.train.models {
         let settings = config.train.settings(kind);
-        environment.progress.begin(kind.name(), u64::from(split.folds()) + 1);
+        let part = Part::begin(environment.progress, kind.name(), u64::from(split.folds()) + 1);
         let mut watch = |event: TrainEvent| {
             if matches!(event, TrainEvent::FoldFinished { .. }) {
-                environment.progress.advance(1);
+                part.advance(1);
             }
         };
         let validated = cross_validate(
@@ -538,8 +539,8 @@ fn fit_all(
                 model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
             notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
         }
-        environment.progress.advance(1);
-        environment.progress.end();
+        part.advance(1);
+        drop(part);
         let file = format!("{}.model.json", kind.name());
         detector.save(&folder.path().join(&file), &recipe)?;
         write_predictions(&folder.path().join(kind.name()), validated.prediction_rows())?;
