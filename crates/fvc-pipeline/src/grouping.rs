@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fvc_corpus::{
-    FINGERPRINT_VERSION, Fingerprint, GroupId, Index, NEAR_DUPLICATE_VERSION, NearDuplicate,
-    SHARED_SECONDS, find_near_duplicates, write_atomically,
+    FINGERPRINT_VERSION, Fingerprint, GroupId, HashedSources, Index, NEAR_DUPLICATE_VERSION,
+    NearDuplicate, SHARED_SECONDS, write_atomically,
 };
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::Lock;
 use crate::plan::fingerprint_name;
+use crate::progress::Part;
 use crate::stages::Environment;
 use crate::{Output, PipelineError, Unit, UnitState, Workspace};
 
@@ -196,42 +197,63 @@ fn ties(
     let workspace = environment.workspace;
     let path = workspace.near_duplicates();
     let _lock = Lock::exclusive(&workspace.groups_lock(), &environment.cancel)?;
-    let known = read(&path, &inputs_of(named))?;
-    let mut damaged = Vec::new();
-    for (content_id, found) in named.iter() {
-        environment.stop_if_cancelled()?;
-        // Ties that are known stand for bytes that were whole; a file that has gone since still
-        // stands for a source whose copies are known.
-        if known.is_none()
-            && let Err(error) = load_fingerprint(found)
-        {
-            environment.progress.note(&error.to_string());
-            damaged.push(*content_id);
-        }
+    // Ties that are known stand for bytes that were whole; a file that has gone since still stands for
+    // a source whose copies are known.
+    if let Some(file) = read(&path, &inputs_of(named))? {
+        return Ok((file.ties, file.not_comparable));
     }
-    for content_id in damaged {
+    let threads = environment.threads()?;
+    let sources: Vec<ContentId> = named.keys().copied().collect();
+    // One look at each says whether it is whole, whether it can be compared, and what to compare it
+    // with.
+    let damaged: Mutex<BTreeMap<ContentId, PipelineError>> = Mutex::default();
+    let not_comparable: Mutex<BTreeSet<ContentId>> = Mutex::default();
+    let part = Part::begin(environment.progress, "fingerprints", sources.len() as u64);
+    let look = |content_id: &ContentId| -> Result<Option<Fingerprint>, PipelineError> {
+        environment.stop_if_cancelled()?;
+        let found = load_fingerprint(of(named, content_id)?);
+        part.advance(1);
+        match found {
+            Ok(fingerprint) => {
+                if !fingerprint.is_comparable() {
+                    lock(&not_comparable).insert(*content_id);
+                }
+                Ok(Some(fingerprint))
+            }
+            Err(error) => {
+                lock(&damaged).insert(*content_id, error);
+                Ok(None)
+            }
+        }
+    };
+    let hashed = threads.install(|| HashedSources::of(&sources, &look))?;
+    drop(part);
+    for (content_id, error) in damaged.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        environment.progress.note(&error.to_string());
         named.remove(&content_id);
     }
     let inputs = inputs_of(named);
-    if let Some(file) = known.or(read(&path, &inputs)?) {
+    if let Some(file) = read(&path, &inputs)? {
         return Ok((file.ties, file.not_comparable));
     }
-    let sources: Vec<ContentId> = named.keys().copied().collect();
-    let not_comparable: Mutex<BTreeSet<ContentId>> = Mutex::default();
-    let load = |content_id: &ContentId| -> Result<Fingerprint, PipelineError> {
+
+    let tables = u64::from(HashedSources::TABLES);
+    let part = Part::begin(environment.progress, "tables of hashes", tables);
+    let go_on = || {
         environment.stop_if_cancelled()?;
-        let found = named.get(content_id).ok_or_else(|| PipelineError::Internal {
-            what: format!("no fingerprint of source {content_id}"),
-        })?;
-        let fingerprint = load_fingerprint(found)?;
-        if !fingerprint.is_comparable() {
-            not_comparable.lock().unwrap_or_else(PoisonError::into_inner).insert(*content_id);
-        }
-        Ok(fingerprint)
+        part.advance(1);
+        Ok::<_, PipelineError>(())
     };
-    let ties = environment
-        .threads()?
-        .install(|| find_near_duplicates(&sources, &load, &|| environment.stop_if_cancelled()))?;
+    // The closure stays on this thread; the tables are sorted one after the other.
+    let likely = hashed.likely_copies(&go_on)?;
+    drop(part);
+    let part = Part::begin(environment.progress, "likely copies", likely.len() as u64);
+    let load = |content_id: &ContentId| {
+        environment.stop_if_cancelled()?;
+        load_fingerprint(of(named, content_id)?)
+    };
+    let ties = threads.install(|| likely.ties(&load, &|| part.advance(1)))?;
+    drop(part);
     let not_comparable = not_comparable.into_inner().unwrap_or_else(PoisonError::into_inner);
     let hash = hash_of(&ties, &not_comparable)?;
     let file = TiesFile { version: FILE_VERSION, inputs, hash, ties, not_comparable };
@@ -239,6 +261,20 @@ fn ties(
         .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
     write_atomically(&path, &bytes).map_err(|source| PipelineError::Io { path, source })?;
     Ok((file.ties, file.not_comparable))
+}
+
+fn of<'n>(
+    named: &'n BTreeMap<ContentId, Named>,
+    content_id: &ContentId,
+) -> Result<&'n Named, PipelineError> {
+    named.get(content_id).ok_or_else(|| PipelineError::Internal {
+        what: format!("no fingerprint of source {content_id}"),
+    })
+}
+
+/// A poisoned lock holds what was put in before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What ties are computed from: versions, sources and their fingerprints.

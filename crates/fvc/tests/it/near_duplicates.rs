@@ -1,6 +1,8 @@
 //! Copies are found by what they show, in the one decode, and groups and splits hold to it.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -70,6 +72,64 @@ fn a_copy_is_found_in_the_one_decode_and_the_tie_explains_itself() {
     let (_, shown, _) = fvc(&["features", "--variants", "0"]);
     assert!(shown.contains("2 sources show footage of another one"), "{shown}");
     assert!(shown.contains("Decodes: 0 of sources"), "{shown}");
+}
+
+/// What a command showed of its progress: of each part its name, how many units it has, how many were
+/// done, and whether it ended.
+#[derive(Default)]
+struct Shown(Mutex<Vec<(String, u64, u64, bool)>>);
+
+impl fvc_pipeline::Progress for Shown {
+    fn begin(&self, what: &str, total: u64) {
+        let mut parts = self.0.lock().unwrap();
+        assert!(parts.iter().all(|(.., ended)| *ended), "{what} begins within another part");
+        parts.push((what.to_owned(), total, 0, false));
+    }
+    fn advance(&self, units: u64) {
+        self.0.lock().unwrap().last_mut().unwrap().2 += units;
+    }
+    fn end(&self) {
+        self.0.lock().unwrap().last_mut().unwrap().3 = true;
+    }
+    fn note(&self, _text: &str) {}
+}
+
+/// The comparison of all sources, which takes minutes for a large corpus, showed nothing.
+#[test]
+fn the_search_for_copies_shows_how_far_it_is_and_ends_however_it_ends() {
+    if !can_make_footage("the_search_for_copies_shows_how_far_it_is_and_ends_however_it_ends") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (clips, root) = (folder.path().join("clips"), folder.path().join("workspace"));
+    scenes(&clips);
+    let base = ["--workspace", root.to_str().unwrap()];
+    assert_eq!(run(&[&base[..], &["index", clips.to_str().unwrap()]].concat()).0, 0);
+    assert_eq!(run(&[&base[..], &["features", "--variants", "0"]].concat()).0, 0);
+    let workspace = fvc_pipeline::Workspace::open(&root).unwrap();
+    let shown_of = |cancelled: bool| {
+        std::fs::remove_dir_all(root.join("groups")).unwrap();
+        let shown = Shown::default();
+        let environment = fvc_pipeline::Environment {
+            config: &fvc_pipeline::Config::default(),
+            workspace: &workspace,
+            cancel: Arc::new(AtomicBool::new(cancelled)),
+            progress: &shown,
+        };
+        let found = fvc_pipeline::group_sources(&environment);
+        assert_eq!(found.is_err(), cancelled);
+        shown.0.into_inner().unwrap()
+    };
+    let shown = shown_of(false);
+    let names: Vec<&str> = shown.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["fingerprints", "tables of hashes", "likely copies"]);
+    for (name, total, done, ended) in &shown {
+        assert!(total == done && *ended && *total > 0, "{name}: {done} of {total}, {ended}");
+    }
+    assert_eq!(shown[0].1, 3);
+    // A request to stop ends what is shown too.
+    let stopped = shown_of(true);
+    assert!(stopped.iter().all(|(.., ended)| *ended), "{stopped:?}");
 }
 
 /// What is in a run's failure table of a source, as reason code.
