@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fvc_corpus::{
     FINGERPRINT_VERSION, Fingerprint, GroupId, HashedSources, Index, NEAR_DUPLICATE_VERSION,
-    NearDuplicate, SHARED_SECONDS, write_atomically,
+    NearDuplicate, SHARED_SECONDS, Source, write_atomically,
 };
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub struct Grouping {
     pub not_comparable: BTreeSet<ContentId>,
 }
 
-/// A group that is large enough to be looked at.
+/// A group that is large enough to be looked at, with how much of each kind joined it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LargeGroup {
     /// The group.
@@ -50,8 +50,61 @@ pub struct LargeGroup {
     pub sources: usize,
     /// Of how many.
     pub of: usize,
+    /// Names that were declared for several of its sources, by column.
+    pub declared: BTreeMap<String, usize>,
+    /// Sources for which several names of one column were declared: the same bytes stand under each.
+    pub several_names: usize,
+    /// Sources that nothing but rows of files that could not be used ties to the rest.
+    pub by_unusable_rows: usize,
     /// Ties by content inside it.
     pub near_duplicates: usize,
+}
+
+impl LargeGroup {
+    /// What joined it, in words; nothing is told that did not.
+    fn joined_by(&self) -> String {
+        let count = |number: usize, one: &str, several: &str| {
+            (number > 0).then(|| format!("{number} {}", if number == 1 { one } else { several }))
+        };
+        let declared = self.declared.iter().filter_map(|(column, &names)| match column.as_str() {
+            "cascade_id" => count(names, "cascade", "cascades"),
+            "merged_cascade_id" => count(
+                names,
+                "set of cascades that share a video",
+                "sets of cascades that share a video",
+            ),
+            column => {
+                let text = count(names, "name declared in", "names declared in")?;
+                Some(format!("{text} column {column}"))
+            }
+        });
+        let mut parts: Vec<String> = declared.collect();
+        parts.extend(count(
+            self.several_names,
+            "source whose bytes stand under several names",
+            "sources whose bytes stand under several names",
+        ));
+        if self.by_unusable_rows > 0 {
+            parts.push("rows of files that could not be used".to_owned());
+        }
+        parts.extend(count(self.near_duplicates, "tie by content", "ties by content"));
+        match parts.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+            None => "nothing that is on record".to_owned(),
+        }
+    }
+}
+
+/// What ties the sources of one group.
+pub(crate) struct Evidence<'g> {
+    pub(crate) members: Vec<&'g Source>,
+    /// Names that were declared for several of them, as `column=value`, with these.
+    pub(crate) declared: BTreeMap<&'g str, Vec<ContentId>>,
+    /// Ties by content.
+    pub(crate) near_duplicates: Vec<&'g NearDuplicate>,
+    /// Sources that neither ties: rows of files that could not be used do.
+    pub(crate) by_unusable_rows: Vec<ContentId>,
 }
 
 /// The ties of a set of fingerprints, as kept in the workspace.
@@ -77,19 +130,61 @@ impl Grouping {
         let mut large: Vec<LargeGroup> = sizes
             .into_iter()
             .filter(|&(_, size)| size >= SMALL_GROUP && size as f64 > LARGE_GROUP * of as f64)
-            .map(|(group, sources)| LargeGroup {
-                group: group.clone(),
-                sources,
-                of,
-                near_duplicates: self
-                    .near_duplicates
-                    .iter()
-                    .filter(|tie| self.index.groups().group(&tie.first) == Some(group))
-                    .count(),
+            .map(|(group, sources)| {
+                let evidence = self.evidence(group);
+                let mut declared = BTreeMap::new();
+                for name in evidence.declared.keys() {
+                    *declared.entry(column_of(name).to_owned()).or_insert(0) += 1;
+                }
+                let several = |source: &&&Source| {
+                    let names = &source.declared_groups;
+                    let columns: BTreeSet<&str> =
+                        names.iter().map(|name| column_of(name)).collect();
+                    columns.len() < names.len()
+                };
+                LargeGroup {
+                    group: group.clone(),
+                    sources,
+                    of,
+                    declared,
+                    several_names: evidence.members.iter().filter(several).count(),
+                    by_unusable_rows: evidence.by_unusable_rows.len(),
+                    near_duplicates: evidence.near_duplicates.len(),
+                }
             })
             .collect();
         large.sort_by_key(|found| std::cmp::Reverse(found.sources));
         large
+    }
+
+    /// What ties the sources of a group.
+    pub(crate) fn evidence(&self, group: &GroupId) -> Evidence<'_> {
+        let members: Vec<&Source> =
+            self.index.sources().iter().filter(|source| source.group == *group).collect();
+        let mut declared: BTreeMap<&str, Vec<ContentId>> = BTreeMap::new();
+        for source in &members {
+            for name in &source.declared_groups {
+                declared.entry(name).or_default().push(source.content_id);
+            }
+        }
+        declared.retain(|_, sources| sources.len() > 1);
+        let near_duplicates: Vec<&NearDuplicate> = self
+            .near_duplicates
+            .iter()
+            .filter(|tie| self.index.groups().group(&tie.first) == Some(group))
+            .collect();
+        let tied: BTreeSet<ContentId> = declared
+            .values()
+            .flatten()
+            .copied()
+            .chain(near_duplicates.iter().flat_map(|tie| [tie.first, tie.second]))
+            .collect();
+        let by_unusable_rows = members
+            .iter()
+            .map(|source| source.content_id)
+            .filter(|content_id| members.len() > 1 && !tied.contains(content_id))
+            .collect();
+        Evidence { members, declared, near_duplicates, by_unusable_rows }
     }
 
     /// What a reader of the groups must know: how many ties content added, and groups that are
@@ -114,13 +209,21 @@ impl Grouping {
         }
         for found in self.large_groups() {
             notes.push(format!(
-                "group {} holds {} of {} sources, {} ties in it by content: see `fvc index \
-                 --explain-group {}`",
-                found.group, found.sources, found.of, found.near_duplicates, found.group
+                "group {} holds {} of {} sources, joined by {}: see `fvc index --explain-group {}`",
+                found.group,
+                found.sources,
+                found.of,
+                found.joined_by(),
+                found.group
             ));
         }
         notes
     }
+}
+
+/// The column of a name that was declared as `column=value`.
+fn column_of(name: &str) -> &str {
+    name.split_once('=').map_or(name, |(column, _)| column)
 }
 
 /// A fingerprint that a unit names.

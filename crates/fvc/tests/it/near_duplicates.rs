@@ -1,9 +1,12 @@
 //! Copies are found by what they show, in the one decode, and groups and splits hold to it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use fvc_corpus::{Candidate, Index, Label, NearDuplicate};
+use fvc_media::ContentId;
 use serde_json::Value;
 
 use crate::footage::{can_make_footage, corpus, encode, run};
@@ -130,6 +133,105 @@ fn the_search_for_copies_shows_how_far_it_is_and_ends_however_it_ends() {
     // A request to stop ends what is shown too.
     let stopped = shown_of(true);
     assert!(stopped.iter().all(|(.., ended)| *ended), "{stopped:?}");
+}
+
+/// A large group of which every source was declared to be one was said to hold "0 ties by content", as
+/// if that held it together.
+#[test]
+fn a_large_group_says_what_joined_it() {
+    let id = |at: usize| ContentId::of_bytes(&at.to_le_bytes());
+    let source = |at: usize, groups: &[&str]| {
+        let candidate = Candidate {
+            path: format!("/videos/{at}.mp4").into(),
+            label: Label::Real,
+            groups: groups.iter().map(|&group| group.to_owned()).collect(),
+            platform: None,
+            subset: None,
+            manipulation: None,
+            generator: None,
+            origin: "folder".to_owned(),
+        };
+        (candidate, id(at), 1)
+    };
+    let notes = |sources: Vec<(Candidate, ContentId, u64)>, rows: &[Vec<String>], tied: usize| {
+        let (index, _) = Index::build(sources, rows);
+        let tie = |at: usize| NearDuplicate {
+            first: id(at).min(id(at + 1)),
+            second: id(at).max(id(at + 1)),
+            mirrored: false,
+            first_from: 0,
+            first_to: 3000,
+            second_from: 0,
+            second_to: 3000,
+            shared: 3000,
+            similarity: 0.9,
+        };
+        let near_duplicates: Vec<NearDuplicate> = (0..tied).map(tie).collect();
+        let index = index.with_near_duplicates(&near_duplicates);
+        let grouping = fvc_pipeline::Grouping {
+            index,
+            near_duplicates,
+            fingerprinted: BTreeSet::new(),
+            not_comparable: BTreeSet::new(),
+        };
+        let large = grouping.notes().into_iter().filter(|note| note.contains("--explain-group"));
+        let text: Vec<String> = large
+            .map(|note| {
+                let (_, text) = note.split_once(" holds ").unwrap();
+                text.split_once(": see `fvc index --explain-group g").unwrap().0.to_owned()
+            })
+            .collect();
+        text
+    };
+    let alone = |at: usize| source(at, &[]);
+
+    // Ten of 199 are more than 5 %, ten of 200 are not; nine are never many.
+    let declared = |of: usize, size: usize| -> Vec<_> {
+        (0..of).map(|at| if at < size { source(at, &["group=a"]) } else { alone(at) }).collect()
+    };
+    let one_name = "10 of 199 sources, joined by 1 name declared in column group";
+    assert_eq!(notes(declared(199, 10), &[], 0), [one_name]);
+    assert_eq!(notes(declared(200, 10), &[], 0), [""; 0]);
+    assert_eq!(notes(declared(20, 9), &[], 0), [""; 0]);
+
+    // By content alone.
+    let strangers = (0..20).map(alone).collect();
+    assert_eq!(notes(strangers, &[], 9), ["10 of 20 sources, joined by 9 ties by content"]);
+
+    // Two cascades, which one video of both makes one, and one tie.
+    let cascades = (0..20)
+        .map(|at| match at {
+            0..6 => source(at, &["cascade_id=f0"]),
+            6 => source(at, &["cascade_id=f0", "cascade_id=f1"]),
+            7..11 => source(at, &["cascade_id=f1"]),
+            _ => alone(at),
+        })
+        .collect();
+    assert_eq!(
+        notes(cascades, &[], 1),
+        [
+            "11 of 20 sources, joined by 2 cascades, 1 source whose bytes stand under several names and \
+          1 tie by content"
+        ]
+    );
+
+    // Names of several columns, and of files that are gone.
+    let several = (0..20)
+        .map(|at| match at {
+            0..6 => source(at, &["group=a", "origin=o"]),
+            6..11 => source(at, &["group=b"]),
+            11 => source(at, &["origin=p"]),
+            _ => alone(at),
+        })
+        .collect();
+    let gone = ["group=a", "group=b", "origin=p"].map(str::to_owned).to_vec();
+    assert_eq!(
+        notes(several, &[gone], 0),
+        [
+            "12 of 20 sources, joined by 2 names declared in column group, 1 name declared in column \
+          origin and rows of files that could not be used"
+        ]
+    );
 }
 
 /// What is in a run's failure table of a source, as reason code.
