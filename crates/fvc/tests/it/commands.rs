@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::footage::{can_make_footage, encode, fvc, run};
+use crate::workspaces;
 
 /// Three authentic and three fake clips of six origins, in folders; and a workspace.
 struct Corpus {
@@ -36,7 +37,7 @@ impl Corpus {
     }
 
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        run(&[&["-w", &self.workspace][..], arguments].concat())
+        workspaces::run_in(Path::new(&self.workspace), arguments)
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -55,17 +56,8 @@ impl Corpus {
 }
 
 fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files_below(&path, extension));
-        } else if path.extension().is_some_and(|own| own == extension) {
-            found.push(path);
-        }
-    }
-    found.sort();
+    let mut found = workspaces::files_below(folder);
+    found.retain(|path| path.extension().is_some_and(|own| own == extension));
     found
 }
 

@@ -9,7 +9,8 @@ use fvc_corpus::{Candidate, Index, Label, NearDuplicate};
 use fvc_media::ContentId;
 use serde_json::Value;
 
-use crate::footage::{can_make_footage, corpus, encode, run};
+use crate::footage::{can_make_footage, corpus, encode};
+use crate::workspaces::run_in;
 
 const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"];
 
@@ -36,9 +37,8 @@ fn a_copy_is_found_in_the_one_decode_and_the_tie_explains_itself() {
     let folder = tempfile::tempdir().unwrap();
     let (clips, workspace) = (folder.path().join("clips"), folder.path().join("workspace"));
     scenes(&clips);
-    let (clips, workspace) = (clips.to_str().unwrap(), workspace.to_str().unwrap());
-    let base = ["--workspace", workspace];
-    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    let clips = clips.to_str().unwrap();
+    let fvc = |arguments: &[&str]| run_in(&workspace, arguments);
 
     let (code, shown, _) = fvc(&["index", clips]);
     assert!(code == 0 && shown.contains("3 groups in all"), "{shown}");
@@ -106,9 +106,8 @@ fn the_search_for_copies_shows_how_far_it_is_and_ends_however_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let (clips, root) = (folder.path().join("clips"), folder.path().join("workspace"));
     scenes(&clips);
-    let base = ["--workspace", root.to_str().unwrap()];
-    assert_eq!(run(&[&base[..], &["index", clips.to_str().unwrap()]].concat()).0, 0);
-    assert_eq!(run(&[&base[..], &["features", "--variants", "0"]].concat()).0, 0);
+    assert_eq!(run_in(&root, &["index", clips.to_str().unwrap()]).0, 0);
+    assert_eq!(run_in(&root, &["features", "--variants", "0"]).0, 0);
     let workspace = fvc_pipeline::Workspace::open(&root).unwrap();
     let shown_of = |cancelled: bool| {
         std::fs::remove_dir_all(root.join("groups")).unwrap();
@@ -260,8 +259,7 @@ fn newcomers_that_bridge_a_split_are_kept_out_of_it_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let table = corpus(&folder.path().join("corpus"), 4);
     let workspace = folder.path().join("workspace");
-    let base = ["--workspace", workspace.to_str().unwrap()];
-    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    let fvc = |arguments: &[&str]| run_in(&workspace, arguments);
     let settings = ["--variants", "0", "--sizes", "32"];
     let training = [
         "--folds",
@@ -370,8 +368,7 @@ fn without_a_whole_fingerprint_nobody_learns_and_the_stages_make_it_again() {
     let folder = tempfile::tempdir().unwrap();
     let table = corpus(&folder.path().join("corpus"), 2);
     let workspace = folder.path().join("workspace");
-    let base = ["--workspace", workspace.to_str().unwrap()];
-    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    let fvc = |arguments: &[&str]| run_in(&workspace, arguments);
     assert_eq!(fvc(&["index", table.to_str().unwrap()]).0, 0);
     assert_eq!(fvc(&["features", "--variants", "0"]).0, 0);
     let only = |path: &Path| std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path();
