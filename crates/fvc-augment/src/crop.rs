@@ -6,6 +6,7 @@
 use fvc_clips::scale_frame_to;
 use fvc_media::{Frame, Window};
 
+use crate::frames::stretch;
 use crate::kind::{Occasion, Recipe};
 use crate::{AugmentError, Parameter};
 
@@ -48,17 +49,14 @@ pub(crate) const RECIPE: Recipe = Recipe {
 fn apply(occasion: &Occasion<'_>, window: &Window) -> Result<Window, AugmentError> {
     let share = occasion.value("share")?;
     let (left, top) = (occasion.value("left")?, occasion.value("top")?);
-    let place = |side: u32, before: f64| {
-        let kept = (f64::from(side) * share).round().clamp(1.0, f64::from(side)) as usize;
-        (kept, ((side as usize - kept) as f64 * before).round() as usize)
-    };
     let mut cropped = window.clone();
     for frame in &mut cropped.frames {
         let (size, stride) = ((frame.width(), frame.height()), 3 * frame.width() as usize);
-        let ((wide, x), (high, y)) = (place(size.0, left), place(size.1, top));
-        let rows = frame.data().chunks_exact(stride).skip(y).take(high);
-        let data = rows.flat_map(|row| &row[3 * x..3 * (x + wide)]).copied().collect();
-        let kept = Frame::new(wide as u32, high as u32, data, frame.index, frame.time)?;
+        let (columns, lines) = (stretch(size.0, share, left), stretch(size.1, share, top));
+        let (wide, high) = (columns.len() as u32, lines.len() as u32);
+        let rows = frame.data()[stride * lines.start..stride * lines.end].chunks_exact(stride);
+        let data = rows.flat_map(|row| &row[3 * columns.start..3 * columns.end]).copied().collect();
+        let kept = Frame::new(wide, high, data, frame.index, frame.time)?;
         *frame = scale_frame_to(&kept, size.0, size.1)?;
     }
     Ok(cropped)

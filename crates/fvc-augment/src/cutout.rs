@@ -4,6 +4,7 @@
 
 use fvc_media::Window;
 
+use crate::frames::stretch;
 use crate::kind::{Occasion, Recipe};
 use crate::{AugmentError, Parameter};
 
@@ -55,16 +56,11 @@ pub(crate) const RECIPE: Recipe = Recipe {
 fn apply(occasion: &Occasion<'_>, window: &Window) -> Result<Window, AugmentError> {
     let (width, height) = (occasion.value("width")?, occasion.value("height")?);
     let (left, top) = (occasion.value("left")?, occasion.value("top")?);
-    let place = |side: u32, share: f64, before: f64| {
-        let long = (f64::from(side) * share).round().max(1.0) as usize;
-        let first = ((side as usize - long) as f64 * before).round() as usize;
-        first..first + long
-    };
     let mut cut = window.clone();
     for frame in &mut cut.frames {
         let stride = 3 * frame.width() as usize;
-        let columns = place(frame.width(), width, left);
-        let rows = place(frame.height(), height, top);
+        let columns = stretch(frame.width(), width, left);
+        let rows = stretch(frame.height(), height, top);
         for row in frame.data_mut()[stride * rows.start..stride * rows.end].chunks_exact_mut(stride)
         {
             row[3 * columns.start..3 * columns.end].fill(0);

@@ -1,5 +1,7 @@
 //! What all kinds need of frames.
 
+use std::ops::Range;
+
 use fvc_media::{Frame, Window};
 
 use crate::AugmentError;
@@ -53,6 +55,14 @@ pub(crate) fn ticks(window: &Window, ticks: u128, frames: u128) -> Vec<usize> {
 /// first) that `seed` picks: one in each such run, independently.
 pub(crate) fn is_picked(index: u64, every: u64, seed: u64) -> bool {
     Random::for_part(seed, index / every).below(every) == index % every
+}
+
+/// Where a stretch of a side lies: `share` of it (rounded to whole pixels, at least one), with the share
+/// `before` of what is left of the side before it.
+pub(crate) fn stretch(side: u32, share: f64, before: f64) -> Range<usize> {
+    let long = (f64::from(side) * share).round().clamp(1.0, f64::from(side)) as usize;
+    let first = ((side as usize - long) as f64 * before).round() as usize;
+    first..first + long
 }
 
 /// The window with every sample (byte of a pixel) replaced by its entry in the table.

@@ -1,6 +1,6 @@
 //! [`Fingerprint`]: what a source looks like over time, small enough to keep for every source.
 
-use fvc_media::{THUMBNAIL_SIDE, Thumbnail};
+use fvc_media::{THUMBNAIL_RATE, THUMBNAIL_SIDE, Thumbnail};
 
 /// Cells a side of a sample's picture.
 pub const FINGERPRINT_SIDE: usize = 16;
@@ -158,26 +158,43 @@ impl Fingerprint {
 
 /// Makes a [`Fingerprint`] from thumbnails as a decode gives them; holds half a minute of them, and the
 /// samples so far (2 KiB a second).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FingerprintBuilder {
     block: Vec<Thumbnail>,
     before: Option<Vec<u8>>,
     samples: Vec<FingerprintSample>,
+    /// Samples that a source of the longest duration has.
+    most: usize,
+    too_many: bool,
 }
 
 impl FingerprintBuilder {
-    /// Without any thumbnail.
-    pub fn new() -> Self {
-        Self::default()
+    /// Without any thumbnail, for a source of at most so many seconds.
+    pub fn new(duration_seconds: f64) -> Self {
+        // One of every eighth of a second that such a source touches. A cast saturates.
+        let most = (duration_seconds * THUMBNAIL_RATE).ceil() as usize;
+        Self {
+            block: Vec::new(),
+            before: None,
+            samples: Vec::new(),
+            most: most.saturating_add(1),
+            too_many: false,
+        }
     }
 
-    /// Takes the next thumbnail; one that is not later than the last is left out.
+    /// Takes the next thumbnail; one that is not later than the last is left out. What comes beyond
+    /// the duration's number of them is counted against the source and not kept: a decoder that has
+    /// been taken over may send as many as it likes.
     pub fn push(&mut self, thumbnail: Thumbnail) {
         let last = self.block.last().map(|last| last.milliseconds);
         let last = last.or_else(|| self.samples.last().map(|last| last.milliseconds));
         if last.is_some_and(|last| thumbnail.milliseconds <= last)
             || thumbnail.cells.len() != THUMBNAIL_SIDE * THUMBNAIL_SIDE
         {
+            return;
+        }
+        if self.samples.len() + self.block.len() >= self.most {
+            self.too_many = true;
             return;
         }
         self.block.push(thumbnail);
@@ -187,9 +204,18 @@ impl FingerprintBuilder {
     }
 
     /// The fingerprint of all that was pushed.
-    pub fn finish(mut self) -> Fingerprint {
+    ///
+    /// # Errors
+    /// There were more thumbnails than the duration has room for.
+    pub fn finish(mut self) -> Result<Fingerprint, FingerprintError> {
+        if self.too_many {
+            return Err(FingerprintError {
+                expected: format!("at most {} samples", self.most),
+                found: "more than that".to_owned(),
+            });
+        }
         self.settle();
-        Fingerprint { samples: self.samples }
+        Ok(Fingerprint { samples: self.samples })
     }
 
     /// Turns the thumbnails of a block into samples, all inside the same bars.

@@ -61,7 +61,7 @@ pub use label_policy::{ConflictRule, LabelPolicy, LabelRule, LabelRuleError, Lab
 pub use ledger::Ledger;
 pub use manifest::{DecodeCounts, Manifest};
 pub use near_duplicates::{
-    NEAR_DUPLICATE_VERSION, NearDuplicate, SHARED_SECONDS, find_near_duplicates,
+    HashedSources, LikelyCopies, NEAR_DUPLICATE_VERSION, NearDuplicate, SHARED_SECONDS,
 };
 pub use newcomers::{Admission, Newcomer};
 pub use run_folder::{RunFile, RunFolder};

@@ -1,4 +1,4 @@
-//! [`find_near_duplicates`]: which sources show the same footage.
+//! [`HashedSources`] and [`LikelyCopies`]: which sources show the same footage.
 //!
 //! Copies that were encoded again, scaled, stretched, given bars, mirrored, cropped by up to a tenth at
 //! each border, captioned, toned, slowed or sped up by up to 5 %, or cut are found by what they show:
@@ -17,6 +17,7 @@ mod appearance;
 mod candidates;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use fvc_media::ContentId;
 use rayon::iter::{
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::Fingerprint;
 use alignment::{Stretch, View, stretch_around};
 pub(crate) use appearance::local_deviation;
-use candidates::{Hasher, Seed, TABLES, seeds_of_table};
+use candidates::{Entry, Hasher, Seed, TABLES, seeds_of_table};
 
 /// Seconds of informative frames that two sources must share.
 pub const SHARED_SECONDS: f64 = 2.0;
@@ -67,77 +68,155 @@ pub struct NearDuplicate {
 /// Two sources by number, whether one is mirrored, and what they share.
 type Tie = ((u32, u32), bool, Stretch);
 
-/// Finds all ties between sources, ordered by their two content ids.
-///
-/// `load` gives the fingerprint of one of `sources`; it is asked again when a candidate is compared, so
-/// that not all are in memory. `go_on` is asked now and then, and ends the search by an error. Equal for every order of `sources` and any number of threads.
-///
-/// # Errors
-/// Those of `load` and `go_on`.
-pub fn find_near_duplicates<E: Send>(
-    sources: &[ContentId],
-    load: &(dyn Fn(&ContentId) -> Result<Fingerprint, E> + Sync),
-    go_on: &dyn Fn() -> Result<(), E>,
-) -> Result<Vec<NearDuplicate>, E> {
-    let mut sources = sources.to_vec();
-    sources.sort_unstable();
-    sources.dedup();
-    let hasher = Hasher::new();
-    let entries: Vec<Vec<candidates::Entry>> = sources
-        .par_iter()
-        .enumerate()
-        .map(|(at, source)| {
-            let mut entries = Vec::new();
-            hasher.entries(at as u32, &load(source)?, &mut entries);
-            Ok(entries)
-        })
-        .collect::<Result<_, E>>()?;
-    let entries: Vec<candidates::Entry> = entries.into_iter().flatten().collect();
-    let mut seeds: Vec<Seed> = Vec::new();
-    for table in 0..TABLES {
-        go_on()?;
-        seeds.extend(seeds_of_table(table, &entries));
+/// What sources show, hashed: the first step of the search. Each fingerprint was looked at once, and
+/// none is kept.
+#[derive(Debug)]
+pub struct HashedSources {
+    sources: Vec<ContentId>,
+    entries: Vec<Entry>,
+}
+
+impl HashedSources {
+    /// Hashes every source of which `load` gives a fingerprint; what it gives nothing of takes no part.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub fn of<E: Send>(
+        sources: &[ContentId],
+        load: &(dyn Fn(&ContentId) -> Result<Option<Fingerprint>, E> + Sync),
+    ) -> Result<Self, E> {
+        let mut sources = sources.to_vec();
+        sources.sort_unstable();
+        sources.dedup();
+        let hasher = Hasher::new();
+        let entries: Vec<Vec<Entry>> = sources
+            .par_iter()
+            .enumerate()
+            .map(|(at, source)| {
+                let mut entries = Vec::new();
+                if let Some(fingerprint) = load(source)? {
+                    hasher.entries(at as u32, &fingerprint, &mut entries);
+                }
+                Ok(entries)
+            })
+            .collect::<Result<_, E>>()?;
+        Ok(Self { sources, entries: entries.into_iter().flatten().collect() })
     }
-    drop(entries);
-    seeds.sort_unstable();
-    let pairs: Vec<&[Seed]> = seeds
-        .chunk_by(|left, right| left.pair() == right.pair())
-        // One meeting in one table is what chance gives strangers.
-        .filter(|met| met.len() > 1)
-        .collect();
-    let ties: Vec<Option<Tie>> = pairs
-        .into_par_iter()
-        .map(|met| {
-            let Some(&Seed { first, second, mirrored, .. }) = met.first() else { return Ok(None) };
-            let stretch = longest_stretch(
-                &load(&sources[first as usize])?,
-                &load(&sources[second as usize])?,
-                met,
-            );
-            Ok(stretch.map(|stretch| ((first, second), mirrored, stretch)))
-        })
-        .collect::<Result<_, E>>()?;
-    // A pair that is tied both ways keeps the stronger evidence.
-    let mut best: BTreeMap<(u32, u32), (bool, Stretch)> = BTreeMap::new();
-    for (pair, mirrored, stretch) in ties.into_iter().flatten() {
-        if best.get(&pair).is_none_or(|(_, known)| known.evidence < stretch.evidence) {
-            best.insert(pair, (mirrored, stretch));
+
+    /// Tables in which hashes meet.
+    pub const TABLES: u32 = TABLES;
+
+    /// The pairs of sources whose hashes meet often enough to be compared. `go_on` is asked before each
+    /// of [`Self::TABLES`] tables, and ends the search by an error.
+    ///
+    /// # Errors
+    /// Those of `go_on`.
+    pub fn likely_copies<E>(self, go_on: &dyn Fn() -> Result<(), E>) -> Result<LikelyCopies, E> {
+        let Self { sources, entries } = self;
+        let mut seeds: Vec<Seed> = Vec::new();
+        for table in 0..TABLES {
+            go_on()?;
+            seeds.extend(seeds_of_table(table, &entries));
         }
+        drop(entries);
+        seeds.sort_unstable();
+        let mut from = 0;
+        let mut pairs = Vec::new();
+        for met in seeds.chunk_by(|left, right| left.pair() == right.pair()) {
+            // One meeting in one table is what chance gives strangers.
+            if met.len() > 1 {
+                pairs.push(from..from + met.len());
+            }
+            from += met.len();
+        }
+        Ok(LikelyCopies { sources, seeds, pairs })
     }
-    Ok(best
-        .into_iter()
-        .map(|((first, second), (mirrored, stretch))| NearDuplicate {
-            first: sources[first as usize],
-            second: sources[second as usize],
-            mirrored,
-            first_from: stretch.first.start,
-            first_to: stretch.first.end,
-            second_from: stretch.second.start,
-            second_to: stretch.second.end,
-            shared: stretch.evidence,
-            similarity: stretch.similarity,
-        })
-        .collect())
+}
+
+/// Pairs of sources that are worth a comparison: the second step of the search.
+#[derive(Debug)]
+pub struct LikelyCopies {
+    sources: Vec<ContentId>,
+    seeds: Vec<Seed>,
+    /// Where the seeds of each pair stand, in their order.
+    pairs: Vec<Range<usize>>,
+}
+
+impl LikelyCopies {
+    /// How many pairs there are; one that may be mirrored or not counts twice.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Compares all pairs and gives the ties, ordered by their two content ids. `load` gives the
+    /// fingerprint of a source, again, so that not all are in memory; `compared` is told of each pair.
+    /// Equal for every order of sources and any number of threads.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub fn ties<E: Send>(
+        &self,
+        load: &(dyn Fn(&ContentId) -> Result<Fingerprint, E> + Sync),
+        compared: &(dyn Fn() + Sync),
+    ) -> Result<Vec<NearDuplicate>, E> {
+        let seed = |pair: &Range<usize>| self.seeds[pair.start];
+        // All pairs of one source are compared while its fingerprint is at hand.
+        let of_first =
+            |left: &Range<usize>, right: &Range<usize>| seed(left).first == seed(right).first;
+        let of_second =
+            |left: &Range<usize>, right: &Range<usize>| seed(left).second == seed(right).second;
+        let by_first: Vec<&[Range<usize>]> = self.pairs.chunk_by(of_first).collect();
+        let ties: Vec<Vec<Tie>> = by_first
+            .into_par_iter()
+            .map(|pairs| {
+                let Some(pair) = pairs.first() else { return Ok(Vec::new()) };
+                let first = load(&self.sources[seed(pair).first as usize])?;
+                let by_second: Vec<&[Range<usize>]> = pairs.chunk_by(of_second).collect();
+                let ties: Vec<Vec<Tie>> = by_second
+                    .into_par_iter()
+                    .map(|pairs| {
+                        let Some(pair) = pairs.first() else { return Ok(Vec::new()) };
+                        let second = load(&self.sources[seed(pair).second as usize])?;
+                        let tie = |pair: &Range<usize>| {
+                            let met = &self.seeds[pair.clone()];
+                            let stretch = longest_stretch(&first, &second, met);
+                            compared();
+                            let (one, other, mirrored) = seed(pair).pair();
+                            stretch.map(|stretch| ((one, other), mirrored, stretch))
+                        };
+                        Ok(pairs.iter().filter_map(tie).collect())
+                    })
+                    .collect::<Result<_, E>>()?;
+                Ok(ties.into_iter().flatten().collect())
+            })
+            .collect::<Result<_, E>>()?;
+        // A pair that is tied both ways keeps the stronger evidence.
+        let mut best: BTreeMap<(u32, u32), (bool, Stretch)> = BTreeMap::new();
+        for (pair, mirrored, stretch) in ties.into_iter().flatten() {
+            if best.get(&pair).is_none_or(|(_, known)| known.evidence < stretch.evidence) {
+                best.insert(pair, (mirrored, stretch));
+            }
+        }
+        Ok(best
+            .into_iter()
+            .map(|((first, second), (mirrored, stretch))| NearDuplicate {
+                first: self.sources[first as usize],
+                second: self.sources[second as usize],
+                mirrored,
+                first_from: stretch.first.start,
+                first_to: stretch.first.end,
+                second_from: stretch.second.start,
+                second_to: stretch.second.end,
+                shared: stretch.evidence,
+                similarity: stretch.similarity,
+            })
+            .collect())
+    }
 }
 
 /// The longest stretch around the seeds of a pair of sources, if it is evidence enough. `met` holds a

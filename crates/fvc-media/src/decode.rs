@@ -327,6 +327,29 @@ impl Run<'_> {
         }
     }
 
+    /// Holds a decoded frame's own time against the limit: a header need not say how long a file is,
+    /// or may lie, and what is made for every eighth of a second would have no end.
+    fn hold_time(&self, time: i64) -> Result<(), Trouble> {
+        let (Some(&first), Some(unit)) =
+            (self.index.frame_times.first(), self.index.time_base.value())
+        else {
+            return Ok(());
+        };
+        self.hold_seconds(time.saturating_sub(first) as f64 * unit)
+    }
+
+    /// Holds the time at which a frame is handed on against the limit.
+    fn hold_seconds(&self, seconds: f64) -> Result<(), Trouble> {
+        if seconds <= self.limits.duration_seconds {
+            return Ok(());
+        }
+        Err(Trouble::new(
+            Reason::LimitExceeded,
+            format!("at most {} seconds", self.limits.duration_seconds),
+            format!("frame {} at {seconds:.1} seconds", self.decoded),
+        ))
+    }
+
     /// One frame in display order.
     fn take(&mut self, frame: &frame::Video, emit: &mut Emit<'_>) -> Result<(), DecodeError> {
         let size = (frame.width(), frame.height());
@@ -362,6 +385,7 @@ impl Run<'_> {
             let step = self.times.windows(2).last().map_or(1, |pair| pair[1] - pair[0]);
             self.times.last().map_or(0, |&last| last.saturating_add(step))
         });
+        self.hold_time(time)?;
         self.times.push(time);
         self.decoded += 1;
         let position = if self.trusted {
@@ -377,6 +401,7 @@ impl Run<'_> {
             .ok()
             .and_then(|position| self.index.seconds(position))
             .unwrap_or(0.0);
+        self.hold_seconds(seconds)?;
         let eighth = (seconds * THUMBNAIL_RATE + 1e-6).floor() as i64;
         if !self.doubtful && self.last_eighth.is_some_and(|last| eighth > last) {
             self.last_eighth = Some(eighth);

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inputs::gather_files;
 use crate::pass::media_failure;
+use crate::progress::Part;
 use crate::{PipelineError, Progress};
 
 /// How often an invisible forgery is drawn again.
@@ -103,7 +104,7 @@ pub fn forge(
     }
     let mut files: Vec<ForgedFile> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
-    options.progress.begin("clips", clips.len() as u64);
+    let part = Part::begin(options.progress, "clips", clips.len() as u64);
     for clip in &clips {
         if options.cancel.load(Ordering::Relaxed) {
             return Err(PipelineError::Cancelled);
@@ -121,9 +122,9 @@ pub fn forge(
             }
             Err(ClipError::Pipeline(error)) => return Err(error),
         }
-        options.progress.advance(1);
+        part.advance(1);
     }
-    options.progress.end();
+    drop(part);
     let counters = reader.counters();
     manifest.decodes(DecodeCounts {
         sources: counters.sources(),

@@ -8,7 +8,7 @@ use fvc_media::ContentId;
 use serde::Serialize;
 
 use crate::PipelineError;
-use crate::grouping::group_sources;
+use crate::grouping::{Evidence, group_sources};
 use crate::lock::Lock;
 use crate::stages::Environment;
 
@@ -90,31 +90,8 @@ pub fn explain_group(
             });
         }
     };
-    let members: Vec<_> = index.sources().iter().filter(|source| source.group == group).collect();
-    let mut declared: BTreeMap<String, Vec<ContentId>> = BTreeMap::new();
-    for source in &members {
-        for name in &source.declared_groups {
-            declared.entry(name.clone()).or_default().push(source.content_id);
-        }
-    }
-    declared.retain(|_, sources| sources.len() > 1);
-    let near_duplicates: Vec<NearDuplicate> = grouping
-        .near_duplicates
-        .iter()
-        .filter(|tie| index.groups().group(&tie.first) == Some(&group))
-        .cloned()
-        .collect();
-    let tied: BTreeSet<ContentId> = declared
-        .values()
-        .flatten()
-        .copied()
-        .chain(near_duplicates.iter().flat_map(|tie| [tie.first, tie.second]))
-        .collect();
-    let by_unusable_rows = members
-        .iter()
-        .map(|source| source.content_id)
-        .filter(|content_id| members.len() > 1 && !tied.contains(content_id))
-        .collect();
+    let Evidence { members, declared, near_duplicates, by_unusable_rows } =
+        grouping.evidence(&group);
     let not_compared = members
         .iter()
         .map(|source| source.content_id)
@@ -136,8 +113,8 @@ pub fn explain_group(
             })
             .collect(),
         of: index.sources().len(),
-        declared,
-        near_duplicates,
+        declared: declared.into_iter().map(|(name, of)| (name.to_owned(), of)).collect(),
+        near_duplicates: near_duplicates.into_iter().cloned().collect(),
         by_unusable_rows,
         not_compared,
         not_comparable,

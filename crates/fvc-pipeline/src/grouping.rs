@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fvc_corpus::{
-    FINGERPRINT_VERSION, Fingerprint, GroupId, Index, NEAR_DUPLICATE_VERSION, NearDuplicate,
-    SHARED_SECONDS, find_near_duplicates, write_atomically,
+    FINGERPRINT_VERSION, Fingerprint, GroupId, HashedSources, Index, NEAR_DUPLICATE_VERSION,
+    NearDuplicate, SHARED_SECONDS, Source, write_atomically,
 };
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
 use crate::lock::Lock;
 use crate::plan::fingerprint_name;
+use crate::progress::Part;
 use crate::stages::Environment;
 use crate::{Output, PipelineError, Unit, UnitState, Workspace};
 
@@ -40,7 +41,7 @@ pub struct Grouping {
     pub not_comparable: BTreeSet<ContentId>,
 }
 
-/// A group that is large enough to be looked at.
+/// A group that is large enough to be looked at, with how much of each kind joined it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LargeGroup {
     /// The group.
@@ -49,8 +50,61 @@ pub struct LargeGroup {
     pub sources: usize,
     /// Of how many.
     pub of: usize,
+    /// Names that were declared for several of its sources, by column.
+    pub declared: BTreeMap<String, usize>,
+    /// Sources for which several names of one column were declared: the same bytes stand under each.
+    pub several_names: usize,
+    /// Sources that nothing but rows of files that could not be used ties to the rest.
+    pub by_unusable_rows: usize,
     /// Ties by content inside it.
     pub near_duplicates: usize,
+}
+
+impl LargeGroup {
+    /// What joined it, in words; nothing is told that did not.
+    fn joined_by(&self) -> String {
+        let count = |number: usize, one: &str, several: &str| {
+            (number > 0).then(|| format!("{number} {}", if number == 1 { one } else { several }))
+        };
+        let declared = self.declared.iter().filter_map(|(column, &names)| match column.as_str() {
+            "cascade_id" => count(names, "cascade", "cascades"),
+            "merged_cascade_id" => count(
+                names,
+                "set of cascades that share a video",
+                "sets of cascades that share a video",
+            ),
+            column => {
+                let text = count(names, "name declared in", "names declared in")?;
+                Some(format!("{text} column {column}"))
+            }
+        });
+        let mut parts: Vec<String> = declared.collect();
+        parts.extend(count(
+            self.several_names,
+            "source whose bytes stand under several names",
+            "sources whose bytes stand under several names",
+        ));
+        if self.by_unusable_rows > 0 {
+            parts.push("rows of files that could not be used".to_owned());
+        }
+        parts.extend(count(self.near_duplicates, "tie by content", "ties by content"));
+        match parts.split_last() {
+            Some((last, [])) => last.clone(),
+            Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+            None => "nothing that is on record".to_owned(),
+        }
+    }
+}
+
+/// What ties the sources of one group.
+pub(crate) struct Evidence<'g> {
+    pub(crate) members: Vec<&'g Source>,
+    /// Names that were declared for several of them, as `column=value`, with these.
+    pub(crate) declared: BTreeMap<&'g str, Vec<ContentId>>,
+    /// Ties by content.
+    pub(crate) near_duplicates: Vec<&'g NearDuplicate>,
+    /// Sources that neither ties: rows of files that could not be used do.
+    pub(crate) by_unusable_rows: Vec<ContentId>,
 }
 
 /// The ties of a set of fingerprints, as kept in the workspace.
@@ -76,19 +130,61 @@ impl Grouping {
         let mut large: Vec<LargeGroup> = sizes
             .into_iter()
             .filter(|&(_, size)| size >= SMALL_GROUP && size as f64 > LARGE_GROUP * of as f64)
-            .map(|(group, sources)| LargeGroup {
-                group: group.clone(),
-                sources,
-                of,
-                near_duplicates: self
-                    .near_duplicates
-                    .iter()
-                    .filter(|tie| self.index.groups().group(&tie.first) == Some(group))
-                    .count(),
+            .map(|(group, sources)| {
+                let evidence = self.evidence(group);
+                let mut declared = BTreeMap::new();
+                for name in evidence.declared.keys() {
+                    *declared.entry(column_of(name).to_owned()).or_insert(0) += 1;
+                }
+                let several = |source: &&&Source| {
+                    let names = &source.declared_groups;
+                    let columns: BTreeSet<&str> =
+                        names.iter().map(|name| column_of(name)).collect();
+                    columns.len() < names.len()
+                };
+                LargeGroup {
+                    group: group.clone(),
+                    sources,
+                    of,
+                    declared,
+                    several_names: evidence.members.iter().filter(several).count(),
+                    by_unusable_rows: evidence.by_unusable_rows.len(),
+                    near_duplicates: evidence.near_duplicates.len(),
+                }
             })
             .collect();
         large.sort_by_key(|found| std::cmp::Reverse(found.sources));
         large
+    }
+
+    /// What ties the sources of a group.
+    pub(crate) fn evidence(&self, group: &GroupId) -> Evidence<'_> {
+        let members: Vec<&Source> =
+            self.index.sources().iter().filter(|source| source.group == *group).collect();
+        let mut declared: BTreeMap<&str, Vec<ContentId>> = BTreeMap::new();
+        for source in &members {
+            for name in &source.declared_groups {
+                declared.entry(name).or_default().push(source.content_id);
+            }
+        }
+        declared.retain(|_, sources| sources.len() > 1);
+        let near_duplicates: Vec<&NearDuplicate> = self
+            .near_duplicates
+            .iter()
+            .filter(|tie| self.index.groups().group(&tie.first) == Some(group))
+            .collect();
+        let tied: BTreeSet<ContentId> = declared
+            .values()
+            .flatten()
+            .copied()
+            .chain(near_duplicates.iter().flat_map(|tie| [tie.first, tie.second]))
+            .collect();
+        let by_unusable_rows = members
+            .iter()
+            .map(|source| source.content_id)
+            .filter(|content_id| members.len() > 1 && !tied.contains(content_id))
+            .collect();
+        Evidence { members, declared, near_duplicates, by_unusable_rows }
     }
 
     /// What a reader of the groups must know: how many ties content added, and groups that are
@@ -113,13 +209,21 @@ impl Grouping {
         }
         for found in self.large_groups() {
             notes.push(format!(
-                "group {} holds {} of {} sources, {} ties in it by content: see `fvc index \
-                 --explain-group {}`",
-                found.group, found.sources, found.of, found.near_duplicates, found.group
+                "group {} holds {} of {} sources, joined by {}: see `fvc index --explain-group {}`",
+                found.group,
+                found.sources,
+                found.of,
+                found.joined_by(),
+                found.group
             ));
         }
         notes
     }
+}
+
+/// The column of a name that was declared as `column=value`.
+fn column_of(name: &str) -> &str {
+    name.split_once('=').map_or(name, |(column, _)| column)
 }
 
 /// A fingerprint that a unit names.
@@ -196,42 +300,63 @@ fn ties(
     let workspace = environment.workspace;
     let path = workspace.near_duplicates();
     let _lock = Lock::exclusive(&workspace.groups_lock(), &environment.cancel)?;
-    let known = read(&path, &inputs_of(named))?;
-    let mut damaged = Vec::new();
-    for (content_id, found) in named.iter() {
-        environment.stop_if_cancelled()?;
-        // Ties that are known stand for bytes that were whole; a file that has gone since still
-        // stands for a source whose copies are known.
-        if known.is_none()
-            && let Err(error) = load_fingerprint(found)
-        {
-            environment.progress.note(&error.to_string());
-            damaged.push(*content_id);
-        }
+    // Ties that are known stand for bytes that were whole; a file that has gone since still stands for
+    // a source whose copies are known.
+    if let Some(file) = read(&path, &inputs_of(named))? {
+        return Ok((file.ties, file.not_comparable));
     }
-    for content_id in damaged {
+    let threads = environment.threads()?;
+    let sources: Vec<ContentId> = named.keys().copied().collect();
+    // One look at each says whether it is whole, whether it can be compared, and what to compare it
+    // with.
+    let damaged: Mutex<BTreeMap<ContentId, PipelineError>> = Mutex::default();
+    let not_comparable: Mutex<BTreeSet<ContentId>> = Mutex::default();
+    let part = Part::begin(environment.progress, "fingerprints", sources.len() as u64);
+    let look = |content_id: &ContentId| -> Result<Option<Fingerprint>, PipelineError> {
+        environment.stop_if_cancelled()?;
+        let found = load_fingerprint(of(named, content_id)?);
+        part.advance(1);
+        match found {
+            Ok(fingerprint) => {
+                if !fingerprint.is_comparable() {
+                    lock(&not_comparable).insert(*content_id);
+                }
+                Ok(Some(fingerprint))
+            }
+            Err(error) => {
+                lock(&damaged).insert(*content_id, error);
+                Ok(None)
+            }
+        }
+    };
+    let hashed = threads.install(|| HashedSources::of(&sources, &look))?;
+    drop(part);
+    for (content_id, error) in damaged.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        environment.progress.note(&error.to_string());
         named.remove(&content_id);
     }
     let inputs = inputs_of(named);
-    if let Some(file) = known.or(read(&path, &inputs)?) {
+    if let Some(file) = read(&path, &inputs)? {
         return Ok((file.ties, file.not_comparable));
     }
-    let sources: Vec<ContentId> = named.keys().copied().collect();
-    let not_comparable: Mutex<BTreeSet<ContentId>> = Mutex::default();
-    let load = |content_id: &ContentId| -> Result<Fingerprint, PipelineError> {
+
+    let tables = u64::from(HashedSources::TABLES);
+    let part = Part::begin(environment.progress, "tables of hashes", tables);
+    let go_on = || {
         environment.stop_if_cancelled()?;
-        let found = named.get(content_id).ok_or_else(|| PipelineError::Internal {
-            what: format!("no fingerprint of source {content_id}"),
-        })?;
-        let fingerprint = load_fingerprint(found)?;
-        if !fingerprint.is_comparable() {
-            not_comparable.lock().unwrap_or_else(PoisonError::into_inner).insert(*content_id);
-        }
-        Ok(fingerprint)
+        part.advance(1);
+        Ok::<_, PipelineError>(())
     };
-    let ties = environment
-        .threads()?
-        .install(|| find_near_duplicates(&sources, &load, &|| environment.stop_if_cancelled()))?;
+    // The closure stays on this thread; the tables are sorted one after the other.
+    let likely = hashed.likely_copies(&go_on)?;
+    drop(part);
+    let part = Part::begin(environment.progress, "likely copies", likely.len() as u64);
+    let load = |content_id: &ContentId| {
+        environment.stop_if_cancelled()?;
+        load_fingerprint(of(named, content_id)?)
+    };
+    let ties = threads.install(|| likely.ties(&load, &|| part.advance(1)))?;
+    drop(part);
     let not_comparable = not_comparable.into_inner().unwrap_or_else(PoisonError::into_inner);
     let hash = hash_of(&ties, &not_comparable)?;
     let file = TiesFile { version: FILE_VERSION, inputs, hash, ties, not_comparable };
@@ -239,6 +364,20 @@ fn ties(
         .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
     write_atomically(&path, &bytes).map_err(|source| PipelineError::Io { path, source })?;
     Ok((file.ties, file.not_comparable))
+}
+
+fn of<'n>(
+    named: &'n BTreeMap<ContentId, Named>,
+    content_id: &ContentId,
+) -> Result<&'n Named, PipelineError> {
+    named.get(content_id).ok_or_else(|| PipelineError::Internal {
+        what: format!("no fingerprint of source {content_id}"),
+    })
+}
+
+/// A poisoned lock holds what was put in before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What ties are computed from: versions, sources and their fingerprints.

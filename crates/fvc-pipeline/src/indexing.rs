@@ -13,6 +13,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::gathering::{Built, Found, Gathering, IndexRecord, Row, build, gathered_hash};
 use crate::lock::Lock;
 use crate::pass::media_failure;
+use crate::progress::Part;
 use crate::stages::Environment;
 use crate::workspace::remove_shards;
 use crate::{PipelineError, Shard, Workspace};
@@ -162,7 +163,9 @@ fn index_gathered(
     let _lock = Lock::exclusive(&environment.workspace.index_lock(), &environment.cancel)?;
     let manifest = Manifest::begin("index", &environment.config.hash()?);
     let gathering = identify(environment, gathered, policy, Shard::WHOLE)?;
-    let outcome = write_index(environment, manifest, vec![gathering])?;
+    let gatherings = vec![gathering];
+    let built = build(&gatherings)?;
+    let outcome = write_index(environment, manifest, gatherings, &built)?;
     if outcome.groups > 0 {
         // What shares found before is of another index.
         remove_shards(&environment.workspace.stage("index"))?;
@@ -223,19 +226,19 @@ fn identify(
         .filter(|(_, candidate)| shard.has_path(&candidate.path))
         .collect();
     let reader = environment.reader()?;
-    environment.progress.begin("files", candidates.len() as u64);
+    let part = Part::begin(environment.progress, "files", candidates.len() as u64);
     let looked: Vec<Result<Row, PipelineError>> = environment.threads()?.install(|| {
         candidates
             .into_par_iter()
             .map(|(at, candidate)| {
                 environment.stop_if_cancelled()?;
                 let found = look(&reader, candidate)?;
-                environment.progress.advance(1);
+                part.advance(1);
                 Ok(Row { position: (before + at) as u64, found })
             })
             .collect()
     });
-    environment.progress.end();
+    drop(part);
     environment.stop_if_cancelled()?;
     for row in looked {
         rows.push(row?);
@@ -253,27 +256,28 @@ fn identify(
     })
 }
 
-/// Writes the index of whole gatherings, with its failure table and manifest. Whoever calls holds the
-/// index for itself.
+/// Writes the index that was built of whole gatherings, with its failure table and manifest. Whoever
+/// calls holds the index for itself.
 pub(crate) fn write_index(
     environment: &Environment<'_>,
     mut manifest: Manifest,
     gatherings: Vec<Gathering>,
+    built: &Built,
 ) -> Result<IndexOutcome, PipelineError> {
-    let Built { index, failures } = build(&gatherings)?;
+    let Built { index, failures } = built;
     manifest.inputs(gatherings.iter().map(|gathering| gathering.inputs).sum());
     manifest.label_policy(index.label_policy());
     for _ in index.sources() {
         manifest.completed();
     }
-    for failure in &failures {
+    for failure in failures {
         manifest.failed(&failure.reason);
     }
     let probes = gatherings.iter().map(|gathering| gathering.probes).sum();
     manifest.decodes(DecodeCounts { probes, ..DecodeCounts::default() });
     let ignored = gatherings.iter().map(|gathering| gathering.ignored).sum();
     let record = IndexRecord { gatherings, manifest };
-    let folder = save_index(environment.workspace, &record, &index, &failures)?;
+    let folder = save_index(environment.workspace, &record, index, failures)?;
     let mut sources = [0_usize; 2];
     let mut holding = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
     for source in index.sources() {
@@ -286,7 +290,7 @@ pub(crate) fn write_index(
         groups: index.groups().group_count(),
         ignored,
         manifest: record.manifest,
-        failures,
+        failures: failures.clone(),
         folder,
     })
 }

@@ -1,15 +1,19 @@
-//! [`join_units`]: what other workspaces have computed of their sources, taken over with every file
-//! that it names.
+//! [`Joining`]: what other workspaces have computed of their sources, taken over with every file that
+//! it names.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use fvc_clips::ClipStore;
 use fvc_corpus::copy_atomically;
 use fvc_media::ContentId;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::progress::Part;
 use crate::stages::Environment;
-use crate::{PipelineError, Unit, UnitState, Workspace};
+use crate::unit::Flaw;
+use crate::{Output, PipelineError, Unit, UnitState, Workspace};
 
 /// What was taken over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,86 +118,205 @@ fn joined(workspace: &Workspace, own: &Unit, other: &Unit) -> Result<Option<Unit
     Ok((both != *own).then_some(both))
 }
 
-/// Checks that no two workspaces say different things of a source, before anything is copied.
-///
-/// # Errors
-/// They do, or a record is damaged.
-pub(crate) fn check_units(
-    environment: &Environment<'_>,
-    others: &[Workspace],
-) -> Result<(), PipelineError> {
-    let mut known: std::collections::BTreeMap<ContentId, usize> = std::collections::BTreeMap::new();
-    let all: Vec<&Workspace> = std::iter::once(environment.workspace).chain(others).collect();
-    for (at, workspace) in all.iter().enumerate() {
-        // What this one has of sources that no other names is nobody's concern here.
-        for id in unit_ids(workspace)? {
-            environment.stop_if_cancelled()?;
-            let Some(&first) = known.get(&id) else {
-                known.insert(id, at);
-                continue;
-            };
-            if let (Some(own), Some(other)) = (load(all[first], &id)?, load(workspace, &id)?) {
-                joined(workspace, &own, &other)?;
-            }
-        }
-    }
-    Ok(())
+/// A file that is to be copied: the output that names it, its path from the root, and which of the
+/// others has it as it was recorded.
+struct Missing {
+    output: String,
+    relative: PathBuf,
+    from: usize,
 }
 
-/// Takes over what the others have: first the files that are named, then the record that names them,
-/// so that a record never names what is not there.
-///
-/// # Errors
-/// A file is not as its record says, workspaces say different things of a source, or something cannot
-/// be read or written.
-pub(crate) fn join_units(
-    environment: &Environment<'_>,
-    others: &[Workspace],
-) -> Result<UnitsJoined, PipelineError> {
-    let into = environment.workspace;
-    let store = ClipStore::open(&into.clips())?;
-    let mut done = UnitsJoined::default();
-    for from in others {
-        let ids = unit_ids(from)?;
-        environment.progress.begin(&from.root().display().to_string(), ids.len() as u64);
-        for id in ids {
-            environment.stop_if_cancelled()?;
-            environment.progress.advance(1);
-            let Some(other) = load(from, &id)? else { continue };
-            let both = match load(into, &id)? {
-                None => other.clone(),
-                Some(own) => match joined(from, &own, &other)? {
-                    None => continue,
-                    Some(both) => both,
-                },
-            };
-            for (name, output) in &other.outputs {
-                let Some(relative) = output.file() else { continue };
-                if output.check(into, &store).is_ok() {
-                    continue;
+/// What several workspaces hold of their sources, checked and not yet joined: what there will be can
+/// be asked before anything is written.
+pub(crate) struct Joining<'a> {
+    into: &'a Workspace,
+    others: &'a [Workspace],
+    store: ClipStore,
+    /// Sources of which another has something that this one has not, with the files to copy.
+    new: BTreeMap<ContentId, Vec<Missing>>,
+}
+
+impl<'a> Joining<'a> {
+    /// Checks all that is to be joined, and writes nothing: that no two workspaces say different
+    /// things of a source, and that every file to be copied is somewhere as its record says.
+    ///
+    /// # Errors
+    /// It is not so, or a record is damaged.
+    pub(crate) fn plan(
+        environment: &Environment<'a>,
+        others: &'a [Workspace],
+    ) -> Result<Self, PipelineError> {
+        let into = environment.workspace;
+        let store = ClipStore::open(&into.clips())?;
+        let mut joining = Self { into, others, store, new: BTreeMap::new() };
+        // What this one has of sources that no other names is nobody's concern here.
+        let mut ids = BTreeSet::new();
+        let mut stores = Vec::with_capacity(others.len());
+        for other in others {
+            ids.extend(unit_ids(other)?);
+            stores.push(ClipStore::open(&other.clips())?);
+        }
+        if ids.is_empty() {
+            return Ok(joining);
+        }
+        let part = Part::begin(environment.progress, "records", ids.len() as u64);
+        let new: Vec<Result<Option<_>, PipelineError>> = environment.threads()?.install(|| {
+            ids.into_par_iter()
+                .map(|id| {
+                    environment.stop_if_cancelled()?;
+                    let missing = joining.missing(&stores, &id)?;
+                    part.advance(1);
+                    Ok(missing.map(|missing| (id, missing)))
+                })
+                .collect()
+        });
+        drop(part);
+        for new in new {
+            joining.new.extend(new?);
+        }
+        Ok(joining)
+    }
+
+    /// The files that must be copied for a source; nothing where no other has anything new of it.
+    fn missing(
+        &self,
+        stores: &[ClipStore],
+        id: &ContentId,
+    ) -> Result<Option<Vec<Missing>>, PipelineError> {
+        let Held { own, others, both } = self.held(id)?;
+        let Some(both) = both.filter(|both| own.as_ref() != Some(both)) else { return Ok(None) };
+        let mut missing = Vec::new();
+        for (name, output) in &both.outputs {
+            let Some(relative) = output.file() else { continue };
+            let mut holders =
+                others.iter().filter(|(_, unit)| unit.outputs.contains_key(name)).peekable();
+            if holders.peek().is_none() || output.check(self.into, &self.store).is_ok() {
+                continue;
+            }
+            let mut flaw = None;
+            let whole =
+                holders.find(|(at, _)| match output.check(&self.others[*at], &stores[*at]) {
+                    Ok(()) => true,
+                    Err(found) => {
+                        flaw.get_or_insert((*at, found));
+                        false
+                    }
+                });
+            match (whole, flaw) {
+                (Some(&(from, _)), _) => {
+                    missing.push(Missing { output: name.clone(), relative, from });
                 }
-                let bad = |path: PathBuf, found: String| PipelineError::Corrupt {
-                    path,
-                    expected: format!(
-                        "{name} as {} names it (`fvc verify --repair` makes it again)",
-                        from.unit(&id).display()
-                    ),
-                    found,
-                };
-                let (source, target) = (from.root().join(&relative), into.root().join(&relative));
-                let theirs = ClipStore::open(&from.clips())?;
-                output
-                    .check(from, &theirs)
-                    .map_err(|flaw| bad(source.clone(), flaw.to_string()))?;
+                (None, Some((at, found))) => {
+                    return Err(self.not_as_recorded(at, id, name, &relative, &found));
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(Some(missing))
+    }
+
+    /// The error of a file that is not as the record of one of the others says.
+    fn not_as_recorded(
+        &self,
+        from: usize,
+        id: &ContentId,
+        name: &str,
+        relative: &Path,
+        found: &Flaw,
+    ) -> PipelineError {
+        let from = &self.others[from];
+        PipelineError::Corrupt {
+            path: from.root().join(relative),
+            expected: format!(
+                "{name} as {} names it (`fvc verify --repair` makes it again)",
+                from.unit(id).display()
+            ),
+            found: found.to_string(),
+        }
+    }
+
+    /// All records of a source, and what they say together: each is held against all before it, so
+    /// that no two that contradict one another pass because a third is silent.
+    fn held(&self, id: &ContentId) -> Result<Held, PipelineError> {
+        let own = load(self.into, id)?;
+        let mut both = own.clone();
+        let mut others = Vec::new();
+        for (at, workspace) in self.others.iter().enumerate() {
+            let Some(other) = load(workspace, id)? else { continue };
+            match &both {
+                None => both = Some(other.clone()),
+                Some(known) => {
+                    if let Some(more) = joined(workspace, known, &other)? {
+                        both = Some(more);
+                    }
+                }
+            }
+            others.push((at, other));
+        }
+        Ok(Held { own, others, both })
+    }
+
+    /// The record that there will be of a source.
+    pub(crate) fn state(&self, id: &ContentId) -> Result<UnitState, PipelineError> {
+        if self.new.contains_key(id)
+            && let Some(both) = self.held(id)?.both
+        {
+            return Ok(UnitState::Whole(Box::new(both)));
+        }
+        Unit::load(&self.into.unit(id), id)
+    }
+
+    /// Whether an output of a source will be there as it is recorded.
+    pub(crate) fn has(&self, id: &ContentId, output: &Output) -> bool {
+        let file = output.file();
+        let comes = self.new.get(id).is_some_and(|missing| {
+            missing.iter().any(|missing| Some(&missing.relative) == file.as_ref())
+        });
+        comes || output.check(self.into, &self.store).is_ok()
+    }
+
+    /// Takes over what the others have: of every source first the files that are named, then the
+    /// record that names them, so that a record never names what is not there.
+    ///
+    /// # Errors
+    /// Something changed since it was checked, or cannot be read or written.
+    pub(crate) fn carry_out(
+        self,
+        environment: &Environment<'_>,
+    ) -> Result<UnitsJoined, PipelineError> {
+        let mut done = UnitsJoined::default();
+        if self.new.is_empty() {
+            return Ok(done);
+        }
+        let part = Part::begin(environment.progress, "records to take over", self.new.len() as u64);
+        for (id, missing) in &self.new {
+            environment.stop_if_cancelled()?;
+            let Some(both) = self.held(id)?.both else { continue };
+            for Missing { output: name, relative, from } in missing {
+                let source = self.others[*from].root().join(relative);
+                let target = self.into.root().join(relative);
                 copy_atomically(&source, &target)
                     .map_err(|source| PipelineError::Io { path: target.clone(), source })?;
-                output.check(into, &store).map_err(|flaw| bad(target, flaw.to_string()))?;
+                let checked = match both.outputs.get(name) {
+                    Some(output) => output.check(self.into, &self.store),
+                    None => Err(Flaw::Missing),
+                };
+                checked.map_err(|flaw| self.not_as_recorded(*from, id, name, relative, &flaw))?;
                 done.files += 1;
             }
-            both.save(&into.unit(&id))?;
+            both.save(&self.into.unit(id))?;
             done.units += 1;
+            part.advance(1);
         }
-        environment.progress.end();
+        drop(part);
+        Ok(done)
     }
-    Ok(done)
+}
+
+/// The records of one source.
+struct Held {
+    own: Option<Unit>,
+    others: Vec<(usize, Unit)>,
+    /// What they say together.
+    both: Option<Unit>,
 }

@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use fvc_clips::ClipStore;
 use fvc_corpus::{DecodeCounts, Failure, Index, Ledger, Manifest, Source};
 use fvc_media::MediaCache;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use crate::gathering::{Gathering, IndexRecord};
+use crate::gathering::{Gathering, IndexRecord, build};
 use crate::indexing::{IndexOutcome, write_index};
-use crate::join_units::{UnitsJoined, check_units, join_units};
+use crate::join_units::{Joining, UnitsJoined};
 use crate::lock::Lock;
 use crate::pass::acceptable;
 use crate::plan::{StageSelection, owed, wanted};
+use crate::progress::Part;
 use crate::stage_record::{Basis, Ending, Fate, StageRecord};
 use crate::stages::{Environment, StagesOutcome, conclude};
 use crate::workspace::list_shards;
-use crate::{Config, PipelineError, Shard, Unit, UnitState, Workspace};
+use crate::{Config, Output, PipelineError, Shard, UnitState, Workspace};
 
 /// What was joined.
 #[derive(Clone, Debug, Default)]
@@ -75,9 +75,43 @@ pub fn merge(
             instead: "run commands with --shard I/N first, or name workspaces to join".to_owned(),
         });
     }
-    check_units(environment, &others)?;
+    for other in &others {
+        if other.media_cache().exists() {
+            drop(MediaCache::open(&other.media_cache())?);
+        }
+        if other.ledger().exists() {
+            drop(Ledger::open(&other.ledger())?);
+        }
+    }
+    let built = gatherings.as_deref().map(build).transpose()?;
+    let joining = Joining::plan(environment, &others)?;
+    let index = match &built {
+        Some(built) => built.index.clone(),
+        None => Index::load(&into.index())?,
+    };
+    let mut fates = Vec::with_capacity(commands.len());
+    for command in &commands {
+        fates.push(fates_of(environment, &joining, &index, command)?);
+    }
 
     let mut outcome = MergeOutcome::default();
+    let write_index = |outcome: &mut MergeOutcome| -> Result<(), PipelineError> {
+        if let (Some(built), Some(gatherings)) = (&built, gatherings)
+            && let Some(config) = gatherings.first().map(|first| first.config.clone())
+        {
+            let environment = with_config(environment, &config);
+            let manifest = Manifest::begin("index", &config.hash()?);
+            let index = write_index(&environment, manifest, gatherings, built)?;
+            index.usable()?;
+            outcome.index = Some(index);
+        }
+        Ok(())
+    };
+    if index.sources().is_empty() {
+        // Only why nothing could be used is left behind, as by `fvc index`.
+        write_index(&mut outcome)?;
+        return Ok(outcome);
+    }
     let cache = MediaCache::open(&into.media_cache())?;
     for other in &others {
         environment.stop_if_cancelled()?;
@@ -89,21 +123,11 @@ pub fn merge(
             outcome.openings += own.absorb(&Ledger::open(&other.ledger())?)?;
         }
     }
-    let UnitsJoined { units, files } = join_units(environment, &others)?;
+    let UnitsJoined { units, files } = joining.carry_out(environment)?;
     (outcome.units, outcome.files) = (units, files);
-
-    if let Some(gatherings) = gatherings
-        && let Some(config) = gatherings.first().map(|first| first.config.clone())
-    {
-        let environment = with_config(environment, &config);
-        let manifest = Manifest::begin("index", &config.hash()?);
-        let index = write_index(&environment, manifest, gatherings)?;
-        index.usable()?;
-        outcome.index = Some(index);
-    }
-    let index = Index::load(&into.index())?;
-    for command in commands {
-        outcome.stages.push(conclude_command(environment, &index, command)?);
+    write_index(&mut outcome)?;
+    for (command, fates) in commands.into_iter().zip(fates) {
+        outcome.stages.push(conclude_command(environment, &index, command, fates)?);
     }
     Ok(outcome)
 }
@@ -386,7 +410,7 @@ fn bases(
     let mut bases = BTreeSet::new();
     match joined {
         Some(gatherings) => {
-            let index = crate::gathering::build(gatherings)?.index;
+            let index = build(gatherings)?.index;
             bases.insert(Basis::Index(index.hash().to_owned()));
         }
         None if workspace.index().join("sources.json").exists() => {
@@ -460,33 +484,42 @@ fn command_of(pieces: Vec<Piece<StageRecord>>) -> Result<Option<Command>, Pipeli
     Ok(Some(Command { stages, config, records: records.into_values().collect(), joined: whole }))
 }
 
-/// Writes what a whole run of a command would have left.
-fn conclude_command(
+/// How every source of the index will stand under a command, once all is joined.
+fn fates_of(
     environment: &Environment<'_>,
+    joining: &Joining<'_>,
     index: &Index,
-    command: Command,
-) -> Result<(String, StagesOutcome), PipelineError> {
-    let Command { stages, config, records, joined } = command;
-    let name = stages.command();
-    let environment = &with_config(environment, &config);
-    let manifest = Manifest::begin(&name, &config.hash()?);
-    let known = StageRecord::join(&records);
-    let store = ClipStore::open(&environment.workspace.clips())?;
-    environment.progress.begin("sources", index.sources().len() as u64);
+    command: &Command,
+) -> Result<Vec<Fate>, PipelineError> {
+    let known = StageRecord::join(&command.records);
+    let part = Part::begin(environment.progress, "sources", index.sources().len() as u64);
     let fates: Vec<Result<Fate, PipelineError>> = environment.threads()?.install(|| {
         let sources = index.sources().par_iter();
         sources
             .map(|source| {
                 environment.stop_if_cancelled()?;
                 let told = known.get(&source.content_id);
-                let fate = standing(environment, &stages, &store, source, told);
-                environment.progress.advance(1);
+                let fate = standing(environment, joining, command, source, told);
+                part.advance(1);
                 fate
             })
             .collect()
     });
-    environment.progress.end();
-    let fates = fates.into_iter().collect::<Result<Vec<_>, _>>()?;
+    drop(part);
+    fates.into_iter().collect()
+}
+
+/// Writes what a whole run of a command would have left.
+fn conclude_command(
+    environment: &Environment<'_>,
+    index: &Index,
+    command: Command,
+    fates: Vec<Fate>,
+) -> Result<(String, StagesOutcome), PipelineError> {
+    let Command { stages, config, joined, .. } = command;
+    let name = stages.command();
+    let environment = &with_config(environment, &config);
+    let manifest = Manifest::begin(&name, &config.hash()?);
     let basis = Basis::Index(index.hash().to_owned());
     let inputs = index.sources().len() as u64;
     let mut record =
@@ -495,15 +528,15 @@ fn conclude_command(
     Ok((name, conclude(environment, &record, index.sources())?))
 }
 
-/// How a source stands under a command: as the records say, checked against what is there.
+/// How a source will stand under a command: as the records say, checked against what will be there.
 fn standing(
     environment: &Environment<'_>,
-    stages: &StageSelection,
-    store: &ClipStore,
+    joining: &Joining<'_>,
+    command: &Command,
     source: &Source,
     told: Option<&Fate>,
 ) -> Result<Fate, PipelineError> {
-    let Environment { config, workspace, .. } = environment;
+    let Command { stages, config, .. } = command;
     let content_id = source.content_id;
     if let Some(Fate { result: Ending::Failed(failure), decodes, .. }) = told {
         // The same bytes may have another path in the whole.
@@ -511,9 +544,9 @@ fn standing(
         let result = Ending::Failed(Box::new(failure));
         return Ok(Fate { content_id, result, decodes: decodes.clone() });
     }
-    let path = workspace.unit(&content_id);
-    let state = Unit::load(&path, &content_id)?;
-    let left = owed(wanted(config, stages, &content_id)?, &state, workspace, store);
+    let state = joining.state(&content_id)?;
+    let is_there = |made: &Output| joining.has(&content_id, made);
+    let left = owed(wanted(config, stages, &content_id)?, &state, is_there);
     if !left.outputs.is_empty() {
         let (expected, instead) = if told.is_some() {
             ("what a shard made of it", "run that shard again")
@@ -521,7 +554,7 @@ fn standing(
             ("a shard that worked on it", "run the command over all of the index")
         };
         return Err(PipelineError::Shards {
-            path,
+            path: environment.workspace.unit(&content_id),
             expected: format!("{expected} ({})", source.path.display()),
             found: format!("{} outputs to make: {}", left.outputs.len(), left.reason),
             instead: instead.to_owned(),

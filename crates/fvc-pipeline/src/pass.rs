@@ -133,7 +133,7 @@ pub(crate) fn run_pass(
         .outputs
         .iter()
         .any(|output| output.task == Task::Fingerprint)
-        .then(FingerprintBuilder::new);
+        .then(|| FingerprintBuilder::new(config.limits.duration_seconds));
     let report = match &mut fingerprint {
         Some(builder) => context.reader.read_clip_and_thumbnails(
             &source.path,
@@ -172,7 +172,10 @@ pub(crate) fn run_pass(
         if output.task == Task::Fingerprint
             && let Some(builder) = fingerprint.take()
         {
-            let made = save_fingerprint(context, source, output, &builder.finish())?;
+            let made = builder
+                .finish()
+                .map_err(|error| row(Reason::LimitExceeded.code(), &error.expected, error.found))?;
+            let made = save_fingerprint(context, source, output, &made)?;
             unit.outputs.insert(output.name.clone(), made);
             names.push(output.name.clone());
             continue;

@@ -12,7 +12,7 @@ use fvc_features::{NATIVE, SCALED};
 use fvc_media::{ContentId, THUMBNAIL_VERSION};
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, PipelineError, UnitState, Workspace};
+use crate::{Config, Output, PipelineError, UnitState};
 
 /// A stage of the way from videos to a detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -282,12 +282,12 @@ pub struct Owed {
     pub reason: String,
 }
 
-/// Compares what is wanted with what is recorded, and checks files against their hashes.
-pub fn owed(
+/// Compares what is wanted with what is recorded; `is_there` says whether a recorded output is there as
+/// it was recorded.
+pub(crate) fn owed(
     wanted: Vec<Wanted>,
     state: &UnitState,
-    workspace: &Workspace,
-    store: &ClipStore,
+    is_there: impl Fn(&Output) -> bool,
 ) -> Owed {
     let unit = match state {
         UnitState::None => return Owed { outputs: wanted, reason: "first pass".to_owned() },
@@ -303,7 +303,7 @@ pub fn owed(
         .filter(|output| match unit.outputs.get(&output.name) {
             None => true,
             Some(made) => {
-                let bad = made.check(workspace, store).is_err();
+                let bad = !is_there(made);
                 damaged += usize::from(bad);
                 bad
             }

@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::feature_tables::facts_of;
 use crate::inputs::gather_files;
 use crate::pass::{clip_facts, media_failure};
+use crate::progress::Part;
 use crate::training::{ModelRecipe, all_columns};
 use crate::{PipelineError, Progress};
 
@@ -221,7 +222,7 @@ pub fn predict(
         .num_threads(options.parallel)
         .build()
         .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
-    options.progress.begin("files", gathered.files.len() as u64);
+    let part = Part::begin(options.progress, "files", gathered.files.len() as u64);
     let known_groups = groups_learnt_from(model, options.index.as_ref());
     let mut files = Vec::with_capacity(gathered.files.len());
     let mut tell = |file: FilePrediction| {
@@ -245,7 +246,7 @@ pub fn predict(
                     }
                     let found =
                         predict_file(model, &reader, (options.index.as_ref(), &known_groups), path);
-                    options.progress.advance(1);
+                    part.advance(1);
                     // One that was cut off by the request to stop has no verdict.
                     (!options.cancel.load(Ordering::Relaxed)).then_some(found)
                 })
@@ -257,7 +258,7 @@ pub fn predict(
             return Err(PipelineError::Cancelled);
         }
     }
-    options.progress.end();
+    drop(part);
     gathered.failures.into_iter().map(FilePrediction::Failed).for_each(&mut tell);
     let counters = reader.counters();
     manifest.decodes(DecodeCounts {

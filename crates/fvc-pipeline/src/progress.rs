@@ -12,6 +12,29 @@ pub trait Progress: Sync {
     fn note(&self, text: &str);
 }
 
+/// A part of the work that is shown until this is dropped: an error on the way ends it too, and nothing
+/// is left on the screen of what goes on no more.
+pub(crate) struct Part<'a>(&'a dyn Progress);
+
+impl<'a> Part<'a> {
+    /// Begins to show it.
+    pub(crate) fn begin(progress: &'a dyn Progress, what: &str, total: u64) -> Self {
+        progress.begin(what, total);
+        Self(progress)
+    }
+
+    /// That many units more are done.
+    pub(crate) fn advance(&self, units: u64) {
+        self.0.advance(units);
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Says nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;

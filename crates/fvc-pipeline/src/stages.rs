@@ -16,9 +16,10 @@ use crate::grouping::group_sources;
 use crate::lock::Lock;
 use crate::pass::{PassContext, PassError, acceptable, run_pass};
 use crate::plan::{Stage, StageSelection, draws, owed, wanted};
+use crate::progress::Part;
 use crate::stage_record::{Basis, Ending, Fate, StageRecord};
 use crate::workspace::remove_shards;
-use crate::{Config, PipelineError, Progress, Shard, Unit, UnitState, Workspace};
+use crate::{Config, Output, PipelineError, Progress, Shard, Unit, UnitState, Workspace};
 
 /// What a command that reads videos works with.
 pub struct Environment<'a> {
@@ -111,7 +112,7 @@ pub fn run_stages(
         store: &store,
         cancel: &environment.cancel,
     };
-    environment.progress.begin("sources", sources.len() as u64);
+    let part = Part::begin(environment.progress, "sources", sources.len() as u64);
     let fatal: Mutex<Option<PipelineError>> = Mutex::new(None);
     let fates: Vec<Option<Fate>> = environment.threads()?.install(|| {
         sources
@@ -125,7 +126,7 @@ pub fn run_stages(
                     return None;
                 }
                 let fate = complete_source(&context, &stages, source);
-                environment.progress.advance(1);
+                part.advance(1);
                 match fate {
                     Ok(fate) => Some(fate),
                     Err(error) => {
@@ -138,7 +139,7 @@ pub fn run_stages(
             })
             .collect()
     });
-    environment.progress.end();
+    drop(part);
     if let Ok(Some(error)) = fatal.into_inner() {
         return Err(error);
     }
@@ -239,7 +240,8 @@ pub(crate) fn complete_source(
     {
         return fate(Ending::Failed(failure), None);
     }
-    let owed = owed(wanted, &state, context.workspace, context.store);
+    let is_there = |made: &Output| made.check(context.workspace, context.store).is_ok();
+    let owed = owed(wanted, &state, is_there);
     if owed.outputs.is_empty() {
         let damaged = matches!(&state, UnitState::Whole(unit) if is_damaged(unit));
         return fate(Ending::Complete { damaged }, None);

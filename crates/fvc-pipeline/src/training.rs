@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fvc_corpus::{
     Admission, Examples, Failure, FailureTable, FeatureMatrix, GroupTable, Index, Label, Ledger,
-    Manifest, RunFolder, Split, read_split_table, write_predictions,
+    Manifest, RunFolder, Split, SplitConfig, read_split_table, write_predictions,
 };
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
@@ -22,7 +22,10 @@ use crate::feature_tables::{
 use crate::gathering::IndexRecord;
 use crate::grouping::{Grouping, group_sources, read_grouped_index};
 use crate::lock::Lock;
+use crate::merge::stage_names;
 use crate::plan::StageSelection;
+use crate::progress::Part;
+use crate::stage_record::StageRecord;
 use crate::stages::Environment;
 use crate::{Config, PipelineError};
 
@@ -214,10 +217,52 @@ pub fn check_training(
     match &config.split.file {
         // What there is is taken as it is.
         _ if plans.count() > 0 && !options.replan_split => drop(plans.newest()?),
-        Some(file) => drop(read_split_table(file, &index)?),
+        Some(file) => try_split_file(environment, &index, file)?,
         None => drop(Split::plan(index.groups(), &index.labels(), &config.split.planning())?),
     }
     Ok(())
+}
+
+/// Tries an official split on the sources that may come to be usable: those that did not fail when they
+/// were last worked on. Of these each must have its part, as it must when it has features.
+fn try_split_file(
+    environment: &Environment<'_>,
+    index: &Index,
+    file: &Path,
+) -> Result<(), PipelineError> {
+    let workspace = environment.workspace;
+    let mut failed = BTreeSet::new();
+    for name in stage_names(workspace)? {
+        // A record that is damaged tells of no failure; the stages to come write it anew.
+        let Ok(Some(record)) = StageRecord::load(&workspace.stage(&name)) else { continue };
+        failed.extend(record.failures().into_iter().filter_map(|failure| failure.content_id));
+    }
+    let rows = index.groups().iter().filter(|(content_id, _)| !failed.contains(content_id));
+    let rows = rows.map(|(content_id, group)| (*content_id, group.clone())).collect();
+    let planning = environment.config.split.planning();
+    import_split(&GroupTable::from_rows(rows), index, &planning, file).1.map(drop)
+}
+
+/// Takes over an official split for the sources of `groups`, with what its table and the index do not
+/// have in common, whether or not it can be taken over.
+fn import_split(
+    groups: &GroupTable,
+    index: &Index,
+    planning: &SplitConfig,
+    file: &Path,
+) -> (Vec<String>, Result<Split, PipelineError>) {
+    let table = match read_split_table(file, index) {
+        Ok(table) => table,
+        Err(error) => return (Vec::new(), Err(error.into())),
+    };
+    let differences = table.notes();
+    let assignment = table
+        .assignment
+        .into_iter()
+        .filter(|(content_id, _)| groups.group(content_id).is_some())
+        .collect();
+    let split = Split::import(groups, &index.labels(), &assignment, planning, file);
+    (differences, split.map_err(PipelineError::from))
 }
 
 /// Fits, calibrates and evaluates every model that the configuration names, over outer folds of
@@ -470,10 +515,10 @@ fn fit_all(
     let mut detectors = Vec::new();
     for &kind in &config.train.models {
         let settings = config.train.settings(kind);
-        environment.progress.begin(kind.name(), u64::from(split.folds()) + 1);
+        let part = Part::begin(environment.progress, kind.name(), u64::from(split.folds()) + 1);
         let mut watch = |event: TrainEvent| {
             if matches!(event, TrainEvent::FoldFinished { .. }) {
-                environment.progress.advance(1);
+                part.advance(1);
             }
         };
         let validated = cross_validate(
@@ -494,8 +539,8 @@ fn fit_all(
                 model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
             notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
         }
-        environment.progress.advance(1);
-        environment.progress.end();
+        part.advance(1);
+        drop(part);
         let file = format!("{}.model.json", kind.name());
         detector.save(&folder.path().join(&file), &recipe)?;
         write_predictions(&folder.path().join(kind.name()), validated.prediction_rows())?;
@@ -644,14 +689,7 @@ fn the_split(
     let split = match &section.file {
         None => Split::plan(&groups, labels, &planning)?,
         Some(file) => {
-            let table = read_split_table(file, index)?;
-            let differences = table.notes();
-            let assignment = table
-                .assignment
-                .into_iter()
-                .filter(|(content_id, _)| usable.contains(content_id))
-                .collect();
-            let split = Split::import(&groups, labels, &assignment, &planning, file);
+            let (differences, split) = import_split(&groups, index, &planning, file);
             if split.is_ok() {
                 notes.extend(differences);
             } else {

@@ -17,6 +17,7 @@ use crate::lock::Lock;
 use crate::merge::with_config;
 use crate::pass::PassContext;
 use crate::plan::{Stage, StageSelection, wanted};
+use crate::progress::Part;
 use crate::stage_record::{Basis, Fate, StageRecord};
 use crate::stages::{Environment, complete_source};
 use crate::{Config, PipelineError, Shard, Unit, UnitState};
@@ -244,19 +245,19 @@ fn pay(
     let store = ClipStore::open(&workspace.clips())?;
     let cancel = &environment.cancel;
     let context = PassContext { config, workspace, reader: &reader, store: &store, cancel };
-    environment.progress.begin("sources", asked.len() as u64);
+    let part = Part::begin(environment.progress, "sources", asked.len() as u64);
     let made: Vec<Result<Fate, PipelineError>> = environment.threads()?.install(|| {
         asked
             .par_iter()
             .map(|source| {
                 environment.stop_if_cancelled()?;
                 let fate = complete_source(&context, stages, source);
-                environment.progress.advance(1);
+                part.advance(1);
                 fate
             })
             .collect()
     });
-    environment.progress.end();
+    drop(part);
     for fate in made {
         let fate = fate?;
         fates.entry(fate.content_id).or_default().push(fate);

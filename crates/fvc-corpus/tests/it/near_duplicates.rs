@@ -1,9 +1,10 @@
 //! Sources that show the same footage are tied by it, strangers are not.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use fvc_corpus::{
-    Fingerprint, FingerprintBuilder, NearDuplicate, SHARED_SECONDS, find_near_duplicates,
+    Fingerprint, FingerprintBuilder, FingerprintError, HashedSources, NearDuplicate, SHARED_SECONDS,
 };
 use fvc_media::{ContentId, THUMBNAIL_SIDE, Thumbnail};
 use proptest::prelude::*;
@@ -97,11 +98,32 @@ fn share(cell: usize) -> f64 {
 }
 
 fn fingerprint(thumbnails: Vec<Thumbnail>) -> Fingerprint {
-    let mut builder = FingerprintBuilder::new();
+    within(f64::INFINITY, thumbnails).unwrap()
+}
+
+fn within(seconds: f64, thumbnails: Vec<Thumbnail>) -> Result<Fingerprint, FingerprintError> {
+    let mut builder = FingerprintBuilder::new(seconds);
     for thumbnail in thumbnails {
         builder.push(thumbnail);
     }
     builder.finish()
+}
+
+/// Nothing bounded what a decoder could send: a thumbnail of every millisecond of 49 days.
+#[test]
+fn a_fingerprint_is_no_longer_than_the_limit_of_the_duration() {
+    let thumbnails = |count: u32, step: u32| -> Vec<Thumbnail> {
+        let cells = vec![7; SIDE * SIDE];
+        let one = |at| Thumbnail { milliseconds: at * step, cells: cells.clone() };
+        (0..count).map(one).collect()
+    };
+    // The first frame and one of every eighth of a second after it.
+    for (seconds, most) in [(0.0, 1), (2.0, 17), (61.3, 492)] {
+        let whole = within(seconds, thumbnails(most, 125)).unwrap();
+        assert_eq!(whole.samples().len(), most as usize);
+        let error = within(seconds, thumbnails(most + 1, 1)).unwrap_err();
+        assert_eq!(error.expected, format!("at most {most} samples"));
+    }
 }
 
 fn id(number: usize) -> ContentId {
@@ -113,8 +135,16 @@ fn ties(fingerprints: &[Fingerprint]) -> Vec<NearDuplicate> {
     let by_id: BTreeMap<ContentId, &Fingerprint> =
         fingerprints.iter().enumerate().map(|(at, fingerprint)| (id(at), fingerprint)).collect();
     let sources: Vec<ContentId> = (0..fingerprints.len()).map(id).collect();
-    find_near_duplicates(&sources, &|source| Ok::<_, ()>(by_id[source].clone()), &|| Ok(()))
-        .unwrap()
+    find(&sources, &|source| Ok::<_, ()>(by_id[source].clone()), &|| Ok(())).unwrap()
+}
+
+fn find<E: Send>(
+    sources: &[ContentId],
+    load: &(dyn Fn(&ContentId) -> Result<Fingerprint, E> + Sync),
+    go_on: &dyn Fn() -> Result<(), E>,
+) -> Result<Vec<NearDuplicate>, E> {
+    let hashed = HashedSources::of(sources, &|source| load(source).map(Some))?;
+    hashed.likely_copies(go_on)?.ties(load, &|| ())
 }
 
 #[test]
@@ -267,24 +297,64 @@ fn ties_do_not_depend_on_the_order_of_sources() {
         .to_vec();
     let by_id: BTreeMap<ContentId, &Fingerprint> =
         all.iter().enumerate().map(|(at, fingerprint)| (id(at), fingerprint)).collect();
-    let find = |order: [usize; 4]| {
-        find_near_duplicates(&order.map(id), &|source| Ok::<_, ()>(by_id[source].clone()), &|| {
-            Ok(())
-        })
-        .unwrap()
+    let of = |order: [usize; 4]| {
+        find(&order.map(id), &|source| Ok::<_, ()>(by_id[source].clone()), &|| Ok(())).unwrap()
     };
-    let expected = find([0, 1, 2, 3]);
+    let expected = of([0, 1, 2, 3]);
     assert_eq!(expected.len(), 2);
-    assert_eq!(find([3, 1, 0, 2]), expected);
-    assert_eq!(find([2, 3, 1, 0]), expected);
+    assert_eq!(of([3, 1, 0, 2]), expected);
+    assert_eq!(of([2, 3, 1, 0]), expected);
+}
+
+/// Every fingerprint was read and hashed twice, once to be checked and once to be compared; and what was
+/// compared with many was read for each of them.
+#[test]
+fn a_fingerprint_is_read_once_and_again_only_for_likely_copies() {
+    let scenes = [1, 1, 1, 2, 3, 4];
+    let all: BTreeMap<ContentId, Fingerprint> = scenes
+        .iter()
+        .enumerate()
+        .map(|(at, &scene)| {
+            let treatment = Treatment { gain: 1.0 - 0.05 * at as f64, ..UNTOUCHED };
+            (id(at), fingerprint(thumbnails(Scene(scene), treatment)))
+        })
+        .collect();
+    let sources: Vec<ContentId> = all.keys().copied().collect();
+    let reads = Mutex::new(BTreeMap::new());
+    let load = |source: &ContentId| {
+        *reads.lock().unwrap().entry(*source).or_insert(0) += 1;
+        // The last is not as it was written.
+        Ok::<_, ()>((*source != id(5)).then(|| all[source].clone()))
+    };
+    let hashed = HashedSources::of(&sources, &load).unwrap();
+    let tables = Mutex::new(0);
+    let go_on = || {
+        *tables.lock().unwrap() += 1;
+        Ok::<_, ()>(())
+    };
+    let likely = hashed.likely_copies(&go_on).unwrap();
+    assert_eq!(*tables.lock().unwrap(), HashedSources::TABLES);
+    assert_eq!(reads.lock().unwrap().values().copied().collect::<Vec<i32>>(), [1; 6]);
+
+    let compared = Mutex::new(0);
+    let ties = likely.ties(&|source| load(source).map(Option::unwrap), &|| {
+        *compared.lock().unwrap() += 1;
+    });
+    assert_eq!(ties.unwrap().len(), 3);
+    assert_eq!(*compared.lock().unwrap(), likely.len());
+    let reads = reads.into_inner().unwrap();
+    assert_eq!(reads[&id(5)], 1, "what has no fingerprint is asked for again");
+    // Three copies: the first of them is read for both others, the second for the third.
+    let again: i32 = (0..3).map(|at| reads[&id(at)] - 1).sum();
+    assert_eq!(again, 2 + 3);
+    assert!((3..5).all(|at| reads[&id(at)] == 1), "{reads:?}");
 }
 
 #[test]
 fn what_cannot_be_loaded_is_the_callers_error() {
-    let failed = find_near_duplicates(&[id(1)], &|_| Err::<Fingerprint, _>("gone"), &|| Ok(()));
+    let failed = find(&[id(1)], &|_| Err::<Fingerprint, _>("gone"), &|| Ok(()));
     assert_eq!(failed, Err("gone"));
-    let stopped =
-        find_near_duplicates(&[id(1)], &|_| Ok(Fingerprint::default()), &|| Err("stopped"));
+    let stopped = find(&[id(1)], &|_| Ok(Fingerprint::default()), &|| Err("stopped"));
     assert_eq!(stopped, Err("stopped"));
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::footage::{can_make_footage, encode, fvc, run};
+use crate::workspaces;
 
 /// Three authentic and three fake clips of six origins, in folders; and a workspace.
 struct Corpus {
@@ -36,7 +37,7 @@ impl Corpus {
     }
 
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        run(&[&["-w", &self.workspace][..], arguments].concat())
+        workspaces::run_in(Path::new(&self.workspace), arguments)
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
@@ -55,17 +56,8 @@ impl Corpus {
 }
 
 fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files_below(&path, extension));
-        } else if path.extension().is_some_and(|own| own == extension) {
-            found.push(path);
-        }
-    }
-    found.sort();
+    let mut found = workspaces::files_below(folder);
+    found.retain(|path| path.extension().is_some_and(|own| own == extension));
     found
 }
 
@@ -484,6 +476,71 @@ fn what_cannot_be_trained_is_said_before_anything_is_decoded() {
         let (code, out, err) = corpus.run(&arguments);
         assert_eq!(code, expected, "{arguments:?}: {out}{err}");
         assert!(!corpus.path("workspace/units").exists(), "{arguments:?}");
+    }
+}
+
+/// Of an official split only the table was read before hours of decoding; what it says was held against
+/// groups and labels after them.
+#[test]
+fn a_split_that_cannot_be_is_refused_before_anything_is_decoded() {
+    if !can_make_footage("a_split_that_cannot_be_is_refused_before_anything_is_decoded") {
+        return;
+    }
+    let corpus = Corpus::new();
+    let mut sources = "path,label,group\n".to_owned();
+    for clip in 0..6 {
+        // A real clip and a fake one of one origin each.
+        let label = ["real", "fake"][clip / 3];
+        let _ = writeln!(sources, "videos/{label}/{clip}.mp4,{label},g{}", clip % 3);
+    }
+    // It is found, and fails when it is decoded.
+    let cut = corpus.path("videos/fake/cut.mp4");
+    encode(
+        "mandelbrot=size=64x48:rate=20",
+        &["-t", "2", "-c:v", "libx264", "-g", "5", "-movflags", "+faststart"],
+        &cut,
+    );
+    let whole = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() * 3 / 4]).unwrap();
+    sources.push_str("videos/fake/cut.mp4,fake,g9\n");
+    let table = corpus.path("sources.csv");
+    std::fs::write(&table, sources).unwrap();
+    let (code, _, err) = corpus.run(&["index", table.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    let arguments = [
+        &["run", "--variants", "0", "--size", "48", "--grid", "none", "--folds", "2"][..],
+        &["--model-types", "logistic_regression", "--split"],
+    ]
+    .concat();
+    let run = |parts: &[&str]| {
+        let mut table = "path,part\n".to_owned();
+        for (clip, part) in parts.iter().enumerate() {
+            let name = if clip == 6 { "cut".to_owned() } else { clip.to_string() };
+            let label = if clip < 3 { "real" } else { "fake" };
+            let _ = writeln!(table, "videos/{label}/{name}.mp4,{part}");
+        }
+        let path = corpus.path("official.csv");
+        std::fs::write(&path, table).unwrap();
+        corpus.run(&[&arguments[..], &[path.to_str().unwrap()]].concat())
+    };
+    for (parts, expected) in [
+        // Two of one origin on two sides.
+        (&["train", "train", "test", "test", "train", "test", "train"][..], "would stand in"),
+        // Whose row is missing.
+        (&["train", "train", "test", "train", "train"], "no row for"),
+        // Folds of which one has nothing.
+        (&["fold_1", "fold_1", "test", "fold_1", "fold_1", "test", "fold_1"], "fold"),
+    ] {
+        let (code, out, err) = run(parts);
+        assert_eq!(code, 1, "{parts:?}: {out}{err}");
+        assert!(err.contains(expected) && err.contains("official.csv"), "{parts:?}: {err}");
+        assert!(!corpus.path("workspace/units").exists(), "{parts:?}");
+    }
+    // One that can be goes through, with a source that fails; and once that is known, it needs no row.
+    for count in [7, 6] {
+        let parts = ["train", "train", "test", "train", "train", "test", "train"];
+        let (code, out, err) = run(&parts[..count]);
+        assert_eq!(code, 3, "{count}: {out}{err}");
     }
 }
 

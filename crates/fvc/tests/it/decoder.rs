@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fvc_media::{Limits, MediaCache, ReadMode, Reader, Reason, Sampling, Window};
 
-use crate::footage::{can_make_footage, encode};
+use crate::footage::{can_make_footage, encode, run};
 
 fn reader(limits: Limits) -> Reader {
     Reader::new(limits).with_child_program(PathBuf::from(env!("CARGO_BIN_EXE_fvc")))
@@ -160,6 +160,70 @@ fn limits_hold_at_their_edges() {
             "{too_small:?}: {error}"
         );
     }
+}
+
+/// A header need not say how long a file is. Of one whose frames are an hour apart, only the header was
+/// held against the limit, and its fingerprint went on for as long as its times did.
+#[test]
+fn times_of_frames_are_held_against_the_limit_of_the_duration() {
+    if !can_make_footage("times_of_frames_are_held_against_the_limit_of_the_duration") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let leaping = folder.path().join("corpus/leaping.mkv");
+    encode(
+        "testsrc2=size=64x48:rate=25",
+        &[
+            &["-vf", "setpts=N*3600/TB", "-fps_mode", "passthrough", "-frames:v", "8"][..],
+            // As for a stream that goes on: without a duration in the header.
+            &["-c:v", "libx264", "-g", "1", "-f", "matroska", "-live", "1"],
+        ]
+        .concat(),
+        &leaping,
+    );
+    let read = |duration_seconds: f64| {
+        let reader = reader(Limits { duration_seconds, ..Limits::default() });
+        reader.probe(&leaping).unwrap();
+        let sampling = Sampling { windows: 1, frames: 8, rate: None };
+        let mut times = Vec::new();
+        let mut windows = 0;
+        let mut count = |_| {
+            windows += 1;
+            ControlFlow::Continue(())
+        };
+        reader
+            .read_clip_and_thumbnails(&leaping, &sampling, &mut count, &mut |thumbnail| {
+                times.push(thumbnail.milliseconds);
+            })
+            .map(|report| (report.decoded_frames, times))
+    };
+    let hours: Vec<u32> = (0..8).map(|hour| hour * 3_600_000).collect();
+    assert_eq!(read(7.0 * 3600.0).unwrap(), (8, hours));
+    for limit in [7.0 * 3600.0 - 1.0, 6.0 * 3600.0, 10.0] {
+        let error = read(limit).unwrap_err();
+        assert_eq!(error.reason, Reason::LimitExceeded, "{error}");
+        assert_eq!(error.expected, format!("at most {limit} seconds"));
+        assert!(error.found.contains("frame ") && error.found.contains("00.0 seconds"), "{error}");
+    }
+
+    // To a command it is a row of the failure table like any other.
+    encode(
+        "testsrc2=size=64x48:rate=25",
+        &["-t", "1", "-c:v", "libx264"],
+        &folder.path().join("corpus/good.mp4"),
+    );
+    std::fs::write(
+        folder.path().join("corpus/t.csv"),
+        "path,label\nleaping.mkv,real\ngood.mp4,fake\n",
+    )
+    .unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (code, _, err) = run(&["-w", &path("ws"), "index", &path("corpus/t.csv")]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = run(&["-w", &path("ws"), "features", "--variants", "0"]);
+    assert_eq!(code, 3, "{err}");
+    let failures = std::fs::read_to_string(path("ws/stages/features/failures.csv")).unwrap();
+    assert!(failures.contains("limit_exceeded") && failures.contains("leaping.mkv"), "{failures}");
 }
 
 /// A matrix that mirrors was once taken for a half turn: the picture stood on its head.

@@ -75,6 +75,19 @@ fn stages_and_ensembles_train_and_predict() {
         assert!(assessment["probability"].as_f64().is_some(), "{name}: {out}");
         let reasons = assessment["contributions"].as_array().unwrap();
         assert!(!reasons.is_empty(), "{name}");
+        // What stands in a line is what the README says of it.
+        for (object, fields) in [
+            (&scored, "assessment checked content_id frames outcome path"),
+            (assessment, "contributions margin probability promise unusual verdict"),
+            (&reasons[0], "column log_odds standard_error value"),
+        ] {
+            let mut names: Vec<&str> =
+                object.as_object().unwrap().keys().map(String::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names.join(" "), fields, "{name}");
+            let readme = include_str!("../../../../README.md");
+            assert!(names.iter().all(|name| readme.contains(&format!("`{name}`"))), "{fields}");
+        }
         // Gaussian kernels are explained by sampling, and every reason says how well.
         for reason in reasons {
             assert_eq!(reason["standard_error"].is_number(), name != "sklearn_logreg", "{name}");

@@ -1,10 +1,16 @@
 //! Copies are found by what they show, in the one decode, and groups and splits hold to it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
+use fvc_corpus::{Candidate, Index, Label, NearDuplicate};
+use fvc_media::ContentId;
 use serde_json::Value;
 
-use crate::footage::{can_make_footage, corpus, encode, run};
+use crate::footage::{can_make_footage, corpus, encode};
+use crate::workspaces::run_in;
 
 const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"];
 
@@ -31,9 +37,8 @@ fn a_copy_is_found_in_the_one_decode_and_the_tie_explains_itself() {
     let folder = tempfile::tempdir().unwrap();
     let (clips, workspace) = (folder.path().join("clips"), folder.path().join("workspace"));
     scenes(&clips);
-    let (clips, workspace) = (clips.to_str().unwrap(), workspace.to_str().unwrap());
-    let base = ["--workspace", workspace];
-    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    let clips = clips.to_str().unwrap();
+    let fvc = |arguments: &[&str]| run_in(&workspace, arguments);
 
     let (code, shown, _) = fvc(&["index", clips]);
     assert!(code == 0 && shown.contains("3 groups in all"), "{shown}");
@@ -72,6 +77,162 @@ fn a_copy_is_found_in_the_one_decode_and_the_tie_explains_itself() {
     assert!(shown.contains("Decodes: 0 of sources"), "{shown}");
 }
 
+/// What a command showed of its progress: of each part its name, how many units it has, how many were
+/// done, and whether it ended.
+#[derive(Default)]
+struct Shown(Mutex<Vec<(String, u64, u64, bool)>>);
+
+impl fvc_pipeline::Progress for Shown {
+    fn begin(&self, what: &str, total: u64) {
+        let mut parts = self.0.lock().unwrap();
+        assert!(parts.iter().all(|(.., ended)| *ended), "{what} begins within another part");
+        parts.push((what.to_owned(), total, 0, false));
+    }
+    fn advance(&self, units: u64) {
+        self.0.lock().unwrap().last_mut().unwrap().2 += units;
+    }
+    fn end(&self) {
+        self.0.lock().unwrap().last_mut().unwrap().3 = true;
+    }
+    fn note(&self, _text: &str) {}
+}
+
+/// The comparison of all sources, which takes minutes for a large corpus, showed nothing.
+#[test]
+fn the_search_for_copies_shows_how_far_it_is_and_ends_however_it_ends() {
+    if !can_make_footage("the_search_for_copies_shows_how_far_it_is_and_ends_however_it_ends") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (clips, root) = (folder.path().join("clips"), folder.path().join("workspace"));
+    scenes(&clips);
+    assert_eq!(run_in(&root, &["index", clips.to_str().unwrap()]).0, 0);
+    assert_eq!(run_in(&root, &["features", "--variants", "0"]).0, 0);
+    let workspace = fvc_pipeline::Workspace::open(&root).unwrap();
+    let shown_of = |cancelled: bool| {
+        std::fs::remove_dir_all(root.join("groups")).unwrap();
+        let shown = Shown::default();
+        let environment = fvc_pipeline::Environment {
+            config: &fvc_pipeline::Config::default(),
+            workspace: &workspace,
+            cancel: Arc::new(AtomicBool::new(cancelled)),
+            progress: &shown,
+        };
+        let found = fvc_pipeline::group_sources(&environment);
+        assert_eq!(found.is_err(), cancelled);
+        shown.0.into_inner().unwrap()
+    };
+    let shown = shown_of(false);
+    let names: Vec<&str> = shown.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["fingerprints", "tables of hashes", "likely copies"]);
+    for (name, total, done, ended) in &shown {
+        assert!(total == done && *ended && *total > 0, "{name}: {done} of {total}, {ended}");
+    }
+    assert_eq!(shown[0].1, 3);
+    // A request to stop ends what is shown too.
+    let stopped = shown_of(true);
+    assert!(stopped.iter().all(|(.., ended)| *ended), "{stopped:?}");
+}
+
+/// A large group of which every source was declared to be one was said to hold "0 ties by content", as
+/// if that held it together.
+#[test]
+fn a_large_group_says_what_joined_it() {
+    let id = |at: usize| ContentId::of_bytes(&at.to_le_bytes());
+    let source = |at: usize, groups: &[&str]| {
+        let candidate = Candidate {
+            path: format!("/videos/{at}.mp4").into(),
+            label: Label::Real,
+            groups: groups.iter().map(|&group| group.to_owned()).collect(),
+            platform: None,
+            subset: None,
+            manipulation: None,
+            generator: None,
+            origin: "folder".to_owned(),
+        };
+        (candidate, id(at), 1)
+    };
+    let notes = |sources: Vec<(Candidate, ContentId, u64)>, rows: &[Vec<String>], tied: usize| {
+        let (index, _) = Index::build(sources, rows);
+        let tie = |at: usize| NearDuplicate {
+            first: id(at).min(id(at + 1)),
+            second: id(at).max(id(at + 1)),
+            mirrored: false,
+            first_from: 0,
+            first_to: 3000,
+            second_from: 0,
+            second_to: 3000,
+            shared: 3000,
+            similarity: 0.9,
+        };
+        let near_duplicates: Vec<NearDuplicate> = (0..tied).map(tie).collect();
+        let index = index.with_near_duplicates(&near_duplicates);
+        let grouping = fvc_pipeline::Grouping {
+            index,
+            near_duplicates,
+            fingerprinted: BTreeSet::new(),
+            not_comparable: BTreeSet::new(),
+        };
+        let large = grouping.notes().into_iter().filter(|note| note.contains("--explain-group"));
+        let text: Vec<String> = large
+            .map(|note| {
+                let (_, text) = note.split_once(" holds ").unwrap();
+                text.split_once(": see `fvc index --explain-group g").unwrap().0.to_owned()
+            })
+            .collect();
+        text
+    };
+    let alone = |at: usize| source(at, &[]);
+
+    // Ten of 199 are more than 5 %, ten of 200 are not; nine are never many.
+    let declared = |of: usize, size: usize| -> Vec<_> {
+        (0..of).map(|at| if at < size { source(at, &["group=a"]) } else { alone(at) }).collect()
+    };
+    let one_name = "10 of 199 sources, joined by 1 name declared in column group";
+    assert_eq!(notes(declared(199, 10), &[], 0), [one_name]);
+    assert_eq!(notes(declared(200, 10), &[], 0), [""; 0]);
+    assert_eq!(notes(declared(20, 9), &[], 0), [""; 0]);
+
+    // By content alone.
+    let strangers = (0..20).map(alone).collect();
+    assert_eq!(notes(strangers, &[], 9), ["10 of 20 sources, joined by 9 ties by content"]);
+
+    // Two cascades, which one video of both makes one, and one tie.
+    let cascades = (0..20)
+        .map(|at| match at {
+            0..6 => source(at, &["cascade_id=f0"]),
+            6 => source(at, &["cascade_id=f0", "cascade_id=f1"]),
+            7..11 => source(at, &["cascade_id=f1"]),
+            _ => alone(at),
+        })
+        .collect();
+    assert_eq!(
+        notes(cascades, &[], 1),
+        [
+            "11 of 20 sources, joined by 2 cascades, 1 source whose bytes stand under several names and \
+          1 tie by content"
+        ]
+    );
+
+    // Names of several columns, and of files that are gone.
+    let several = (0..20)
+        .map(|at| match at {
+            0..6 => source(at, &["group=a", "origin=o"]),
+            6..11 => source(at, &["group=b"]),
+            11 => source(at, &["origin=p"]),
+            _ => alone(at),
+        })
+        .collect();
+    let gone = ["group=a", "group=b", "origin=p"].map(str::to_owned).to_vec();
+    assert_eq!(
+        notes(several, &[gone], 0),
+        [
+            "12 of 20 sources, joined by 2 names declared in column group, 1 name declared in column \
+          origin and rows of files that could not be used"
+        ]
+    );
+}
+
 /// What is in a run's failure table of a source, as reason code.
 fn reasons(run_folder: &Path) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(run_folder.join("failures.csv")).unwrap();
@@ -98,8 +259,7 @@ fn newcomers_that_bridge_a_split_are_kept_out_of_it_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let table = corpus(&folder.path().join("corpus"), 4);
     let workspace = folder.path().join("workspace");
-    let base = ["--workspace", workspace.to_str().unwrap()];
-    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    let fvc = |arguments: &[&str]| run_in(&workspace, arguments);
     let settings = ["--variants", "0", "--sizes", "32"];
     let training = [
         "--folds",
@@ -208,8 +368,7 @@ fn without_a_whole_fingerprint_nobody_learns_and_the_stages_make_it_again() {
     let folder = tempfile::tempdir().unwrap();
     let table = corpus(&folder.path().join("corpus"), 2);
     let workspace = folder.path().join("workspace");
-    let base = ["--workspace", workspace.to_str().unwrap()];
-    let fvc = |arguments: &[&str]| run(&[&base, arguments].concat());
+    let fvc = |arguments: &[&str]| run_in(&workspace, arguments);
     assert_eq!(fvc(&["index", table.to_str().unwrap()]).0, 0);
     assert_eq!(fvc(&["features", "--variants", "0"]).0, 0);
     let only = |path: &Path| std::fs::read_dir(path).unwrap().next().unwrap().unwrap().path();

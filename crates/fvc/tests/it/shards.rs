@@ -411,3 +411,105 @@ fn whole_workspaces_join_with_their_openings_and_groups_across() {
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("0.mp4") && err.contains("it changed in between"), "{err}");
 }
+
+/// Records were held against those of the first workspace that had one, and how sources would stand
+/// was asked when files, caches and the index had been taken over: a merge that was refused left half
+/// of itself behind.
+#[test]
+fn a_refused_merge_leaves_its_target_byte_for_byte_as_it_was() {
+    if !can_make_footage("a_refused_merge_leaves_its_target_byte_for_byte_as_it_was") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let table = |name: &str, clips: std::ops::Range<usize>| {
+        let mut table = String::from("path,label,group\n");
+        for clip in clips {
+            let path = at(name).join(format!("{clip}.mp4"));
+            let source = format!("testsrc2=size=64x48:rate={}", 12 + clip);
+            encode(&source, &["-t", "1", "-c:v", "libx264", "-preset", "ultrafast"], &path);
+            let _ = writeln!(table, "{clip}.mp4,{},g{clip}", ["real", "fake"][clip % 2]);
+        }
+        let path = at(name).join("corpus.csv");
+        std::fs::write(&path, table).unwrap();
+        path
+    };
+    let (one, two) = (table("one", 0..2), table("two", 2..4));
+    let features = ["features", "--variants", "0", "--size", "32"];
+    let stages = ["run", "--stages", "1-4", "--variants", "0", "--size", "32"];
+    let make = |name: &str, table: &Path, stages: &[&str]| {
+        ended(start(&at(name), &["index", text(table)]));
+        if !stages.is_empty() {
+            ended(start(&at(name), stages));
+        }
+    };
+    let all = |workspace: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = crate::workspaces::files_below(workspace);
+        files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+    };
+    let refused = |into: &str, from: &[&str], word: &str| {
+        let before = all(&at(into));
+        let from: Vec<PathBuf> = from.iter().map(|name| at(name)).collect();
+        let from: Vec<&str> = from.iter().map(|path| text(path)).collect();
+        let (code, out, err) =
+            run(&[&["-w", text(&at(into)), "--json", "merge"][..], &from].concat());
+        assert!(code == 1 || code == 2, "{code}: {out}{err}");
+        assert!(err.contains(word), "no {word:?} in {err}");
+        let after = all(&at(into));
+        assert!(before.keys().eq(after.keys()), "{word}: {:?}", after.keys());
+        let changed = before.iter().find(|(path, bytes)| after[*path] != **bytes);
+        assert_eq!(changed.map(|(path, _)| path), None, "{word}");
+    };
+    // One number of an output that stage 4 made is another, under a record that is whole.
+    let say_otherwise = |name: &str| {
+        let workspace = fvc_pipeline::Workspace::open(&at(name)).unwrap();
+        let path = crate::workspaces::files_below(&at(name).join("units")).remove(0);
+        let id = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        let fvc_pipeline::UnitState::Whole(mut unit) =
+            fvc_pipeline::Unit::load(&workspace.unit(&id), &id).unwrap()
+        else {
+            panic!("no whole record in {}", path.display());
+        };
+        let mut outputs = unit.outputs.iter_mut();
+        let (_, made) = outputs.find(|(name, _)| name.starts_with("features/scaled")).unwrap();
+        let fvc_pipeline::Output::Features(values) = made else { panic!("no features") };
+        values[0] = Some(values[0].unwrap_or(0.0) + 1.0);
+        unit.save(&path).unwrap();
+    };
+
+    make("whole", &two, &stages);
+    make("contrary", &two, &stages);
+    say_otherwise("contrary");
+    make("other", &one, &stages);
+    make("less", &two, &features);
+    make("indexed", &one, &[]);
+    // The first has no record of the source, or one without the output that the others contradict one
+    // another in.
+    refused("other", &["whole", "contrary"], "Conflict in output features/scaled");
+    refused("less", &["whole", "contrary"], "Conflict in output features/scaled");
+    refused("less", &["contrary", "whole"], "Conflict in output features/scaled");
+    refused("whole", &["less", "contrary"], "Conflict in output features/scaled");
+    // Sources of the target that no command worked on.
+    refused("indexed", &["whole"], "a shard that worked on it");
+    // A file that is to be copied, and with it a database.
+    let clip = crate::workspaces::files_below(&at("whole/clips")).remove(0);
+    let kept = std::fs::read(&clip).unwrap();
+    std::fs::write(&clip, &kept[..kept.len() - 1]).unwrap();
+    refused("other", &["whole"], ".fvcclip");
+    std::fs::write(&clip, kept).unwrap();
+    let cache = std::fs::read(at("whole/media.sqlite")).unwrap();
+    std::fs::write(at("whole/media.sqlite"), b"no database").unwrap();
+    refused("other", &["whole"], "media.sqlite");
+    std::fs::write(at("whole/media.sqlite"), cache).unwrap();
+    // The same path with other bytes.
+    encode(
+        "mandelbrot=size=64x48:rate=12",
+        &["-t", "1", "-c:v", "libx264", "-preset", "ultrafast"],
+        &at("one/0.mp4"),
+    );
+    ended(start(&at("later"), &["index", text(&one), text(&two)]));
+    ended(start(&at("later"), &stages));
+    refused("other", &["whole", "later"], "it changed in between");
+    // And what is not refused is joined, of three of which the first has least.
+    assert_eq!(merged(&at("less"), &[&at("whole"), &at("other")])["units"], 4);
+}

@@ -5,6 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::footage::run;
+
+/// Runs a command in a workspace and gives its exit code, standard output and standard error.
+pub(crate) fn run_in(workspace: &Path, arguments: &[&str]) -> (i32, String, String) {
+    run(&[&["--workspace", workspace.to_str().unwrap()], arguments].concat())
+}
+
 /// Every file below a folder, by name.
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
