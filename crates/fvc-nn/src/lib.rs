@@ -3,23 +3,33 @@
 mod activation;
 mod backend;
 pub mod cast_policy;
+mod checkpoint;
+mod clip_batch;
+mod clip_source;
 mod context;
 mod error;
 mod extents;
 mod flex;
 mod layers;
+mod loader;
 mod loss;
+mod loss_scale;
 mod models;
 mod network;
 mod optimizer;
 pub mod portable;
 mod random;
+mod sampler;
 mod schedule;
 mod step;
+mod stop_metric;
+mod trainer;
 mod weights;
 
 pub use activation::Activation;
 pub use backend::{NetworkBackend, NormOptions, Normalized, Window};
+pub use clip_batch::{ClipBatch, DEVIATION, MEAN};
+pub use clip_source::{ClipKey, ClipSource, StoredClips};
 pub use context::{BatchStatistics, Context, Engine, Mode, Precision};
 pub use error::NetworkError;
 pub use extents::Extents;
@@ -27,7 +37,9 @@ pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
     dropout, global_average,
 };
+pub use loader::{LoadedBatch, Loader, load_batch};
 pub use loss::{Loss, LossKind};
+pub use loss_scale::LossScale;
 pub use models::naive_cnn::{NaiveCnn, NaiveCnnConfig};
 pub use models::variable_ar_cnn::{Inception3d, VariableArCnn, VariableArCnnConfig};
 pub use models::vision_transformer::{VisionTransformer, VisionTransformerConfig};
@@ -35,6 +47,12 @@ pub use models::vit_sequence::{VitGru, VitGruConfig, VitTransformer, VitTransfor
 pub use network::{FrameShape, Network, NetworkConfig, log_odds};
 pub use optimizer::{AdamW, AdamWConfig, NamedGradients, TrainBackend};
 pub use random::CounterRandom;
+pub use sampler::{Excerpt, Sampler, Source, bucketed, whole};
 pub use schedule::Schedule;
 pub use step::{BatchOutcome, Targets, backward};
+pub use stop_metric::StopMetric;
+pub use trainer::{
+    ClassBalance, EpochRecord, LoaderConfig, Trained, TrainerConfig, TrainingEvent, TrainingJob,
+    score_sources, train,
+};
 pub use weights::{Weight, WeightReport, Weights};

@@ -46,6 +46,15 @@ impl NetworkConfig {
         }
     }
 
+    /// Blocks of its backbone; 0 where it has none.
+    pub fn backbone_depth(&self) -> usize {
+        match self {
+            Self::VariableArCnn(_) | Self::NaiveCnn(_) => 0,
+            Self::VitGru(config) => config.backbone.depth,
+            Self::VitTransformer(config) => config.backbone.depth,
+        }
+    }
+
     /// The network with first values drawn from a seed.
     pub fn init<B: NetworkBackend>(&self, seed: u64, device: &B::Device) -> Network<B> {
         let initial = &mut Initial::new(seed);

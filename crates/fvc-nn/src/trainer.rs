@@ -1,0 +1,693 @@
+//! [`train`]: a network from clips, epoch by epoch, that can be killed at any instant and resumed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
+use fvc_media::ContentId;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Best, Checkpoint, Progress};
+use crate::loader::{LoadedBatch, Loader};
+use crate::loss_scale::LossScale;
+use crate::optimizer::{global_norm, is_backbone, update_statistics};
+use crate::sampler::{Excerpt, Sampler, Source, bucketed, whole};
+use crate::weights::ModulePath;
+use crate::{
+    AdamW, AdamWConfig, ClipSource, Context, CounterRandom, Engine, Loss, NamedGradients, Network,
+    NetworkBackend, NetworkConfig, NetworkError, Precision, Schedule, StopMetric, Targets,
+    TrainBackend, WeightReport, Weights, backward, log_odds,
+};
+
+/// How classes of unlike size are made to count alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassBalance {
+    /// Both are drawn equally often, and every group of a class too.
+    #[default]
+    Sampler,
+    /// Every source is drawn once an epoch and weighs by its class.
+    Weights,
+    /// Every source is drawn once an epoch and weighs one.
+    None,
+}
+
+/// How a network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainerConfig {
+    /// Epochs at most.
+    pub epochs: u64,
+    /// Clips that are in memory at once.
+    pub batch: usize,
+    /// Batches whose gradients make one step.
+    pub accumulation: usize,
+    /// Frames of an excerpt at most.
+    pub frames: usize,
+    /// The optimiser.
+    pub optimizer: AdamWConfig,
+    /// Epochs of linear warm-up.
+    pub warmup_epochs: f64,
+    /// What is left of the learning rates at the end.
+    pub last_share: f64,
+    /// Gradients longer than this are shortened to it; 0: none are.
+    pub clip_norm: f64,
+    /// The loss.
+    pub loss: Loss,
+    /// How classes are made to count alike.
+    pub class_balance: ClassBalance,
+    /// Epochs without a better value of the stop metric after which training ends.
+    pub patience: u64,
+    /// What the held-out sources are judged by.
+    pub stop_metric: StopMetric,
+    /// Epochs after which one more block of the backbone learns, from its end on; 0: all learn at once.
+    pub unfreeze_every: u64,
+    /// Number format.
+    pub precision: Precision,
+    /// Who computes.
+    pub engine: Engine,
+    /// Whether each block is run a second time for its gradients, for less memory.
+    pub block_checkpointing: bool,
+    /// Seed of first values, order and dropout.
+    pub seed: u64,
+    /// How batches are read.
+    pub loader: LoaderConfig,
+    /// Steps between two checkpoints; 0: one every two minutes. One more is written after every epoch.
+    pub checkpoint_steps: u64,
+}
+
+/// How batches are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoaderConfig {
+    /// Threads.
+    pub threads: usize,
+    /// Batches that are read ahead at most.
+    pub prefetch: usize,
+    /// Whether batches lie in page-locked memory on their way to a device.
+    pub pinned: bool,
+}
+
+impl Default for LoaderConfig {
+    fn default() -> Self {
+        Self { threads: 2, prefetch: 4, pinned: true }
+    }
+}
+
+impl Default for TrainerConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 20,
+            batch: 2,
+            accumulation: 8,
+            frames: 16,
+            optimizer: AdamWConfig::default(),
+            warmup_epochs: 2.0,
+            last_share: 0.01,
+            clip_norm: 1.0,
+            loss: Loss::default(),
+            class_balance: ClassBalance::Sampler,
+            patience: 5,
+            stop_metric: StopMetric::LogLoss,
+            unfreeze_every: 0,
+            precision: Precision::F32,
+            engine: Engine::Fast,
+            block_checkpointing: false,
+            seed: 42,
+            loader: LoaderConfig::default(),
+            checkpoint_steps: 0,
+        }
+    }
+}
+
+/// One training: what is learnt from, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingJob {
+    /// The network.
+    pub network: NetworkConfig,
+    /// How it is trained.
+    pub trainer: TrainerConfig,
+    /// What it learns from.
+    pub training: Vec<Source>,
+    /// What decides when to stop; of other groups. May be empty: then the last epoch is taken.
+    pub validation: Vec<Source>,
+}
+
+impl TrainingJob {
+    /// A hash of all that decides the weights. How an effective batch is cut into batches does not (but
+    /// for rounding, and the statistics of batch normalisation): a training that ran out of memory goes on
+    /// with smaller ones.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn hash(&self) -> Result<String, NetworkError> {
+        let mut own = self.clone();
+        (own.trainer.batch, own.trainer.accumulation) =
+            (1, own.trainer.batch * own.trainer.accumulation);
+        (own.trainer.loader, own.trainer.checkpoint_steps) = (LoaderConfig::default(), 0);
+        let bytes = serde_json::to_vec(&own)
+            .map_err(|error| NetworkError::Internal { what: error.to_string() })?;
+        Ok(blake3::hash(&bytes).to_hex().to_string())
+    }
+}
+
+/// What one epoch gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// From 1.
+    pub epoch: u64,
+    /// Mean loss of what was learnt from, as it was learnt.
+    pub training_loss: f64,
+    /// Log loss of the held-out sources, where there are any.
+    pub validation_loss: Option<f64>,
+    /// The stop metric's value, where it has one.
+    pub stop_metric: Option<f64>,
+    /// The last step's learning rate of what is no backbone.
+    pub learning_rate: f64,
+    /// Steps whose gradients were not finite.
+    pub skipped_steps: u64,
+    /// Share of the epoch that was spent waiting for batches, 0 to 1.
+    pub waiting_share: f64,
+    /// Clips learnt from in a second.
+    pub clips_per_second: f64,
+    /// Seconds, held-out sources included.
+    pub seconds: f64,
+}
+
+/// What a training tells while it runs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TrainingEvent {
+    /// It goes on where it was stopped.
+    Resumed {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// Steps of it that are done.
+        step: u64,
+    },
+    /// A step is done.
+    Step {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The step in it, from 1.
+        step: u64,
+        /// Steps of an epoch.
+        steps: u64,
+        /// Mean loss of the step.
+        loss: f64,
+        /// Length of its gradients before they were shortened.
+        gradient_norm: f64,
+    },
+    /// An epoch is done.
+    Epoch(EpochRecord),
+}
+
+/// What came of a training.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The weights of the best epoch.
+    pub weights: Weights,
+    /// That epoch, from 1.
+    pub best_epoch: u64,
+    /// Every epoch.
+    pub records: Vec<EpochRecord>,
+    /// Log odds of the held-out sources by those weights.
+    pub validation: Vec<(ContentId, f64)>,
+}
+
+/// The file, in a training's folder, from which it goes on.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+/// Steps with gradients that are not finite, one after the other, that end a training.
+const MOST_SKIPPED: u64 = 50;
+/// Time between two checkpoints where steps do not decide.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(120);
+
+struct Freeze {
+    path: ModulePath,
+    /// The first block of the backbone that learns.
+    from: usize,
+}
+
+impl<B: TrainBackend> ModuleMapper<B> for Freeze {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let name = self.path.name();
+        if name.ends_with("running_mean") || name.ends_with("running_var") {
+            return param;
+        }
+        let block = name
+            .strip_prefix("backbone.blocks.")
+            .and_then(|rest| rest.split('.').next())
+            .and_then(|number| number.parse::<usize>().ok());
+        let learns = match block {
+            Some(block) => block >= self.from,
+            // The normalisation behind the last block learns with it, the embedding with the first.
+            None if name.starts_with("backbone.norm") => true,
+            None => !is_backbone(&name) || self.from == 0,
+        };
+        param.set_require_grad(learns)
+    }
+}
+
+/// The first block of a backbone of `depth` blocks that learns in an epoch, counted from 0.
+pub(crate) fn first_learning_block(depth: usize, every: u64, epoch: u64) -> usize {
+    if every == 0 {
+        return 0;
+    }
+    depth.saturating_sub((epoch / every) as usize)
+}
+
+/// Log odds of each source by all of its frames: the mean over excerpts, by their frames.
+///
+/// # Errors
+/// A clip cannot be read, or somebody asked to stop.
+pub fn score_sources<B: NetworkBackend>(
+    network: &Network<B>,
+    config: &TrainerConfig,
+    sources: &[ContentId],
+    clips: &dyn ClipSource,
+    loader: &mut Loader,
+    device: &B::Device,
+    cancel: &AtomicBool,
+) -> Result<Vec<f64>, NetworkError> {
+    let batches = bucketed(whole(sources, clips, config.frames)?, clips, config.batch)?;
+    let context = Context::<B>::evaluation(config.precision, config.engine);
+    let mut sums = vec![(0.0, 0.0); sources.len()];
+    for batch in loader.pass(batches) {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(NetworkError::Cancelled);
+        }
+        let LoadedBatch { clips, excerpts } = batch?;
+        let scores = log_odds(network.forward(clips.on(device), &context)).into_data();
+        let scores: Vec<f32> = scores.convert::<f32>().to_vec().unwrap_or_default();
+        for (excerpt, score) in excerpts.iter().zip(scores) {
+            let (sum, frames) = &mut sums[excerpt.source];
+            *sum += f64::from(score) * excerpt.frames as f64;
+            *frames += excerpt.frames as f64;
+        }
+    }
+    Ok(sums.into_iter().map(|(sum, frames)| sum / frames).collect())
+}
+
+/// What each source weighs.
+fn source_weights(sources: &[Source], balance: ClassBalance) -> Vec<f32> {
+    let fakes = sources.iter().filter(|source| source.fake).count();
+    let counts = [sources.len() - fakes, fakes];
+    sources
+        .iter()
+        .map(|source| match balance {
+            ClassBalance::Sampler | ClassBalance::None => 1.0,
+            ClassBalance::Weights => {
+                sources.len() as f32 / (2.0 * counts[usize::from(source.fake)].max(1) as f32)
+            }
+        })
+        .collect()
+}
+
+/// A training between two steps.
+struct Training<'a, B: TrainBackend> {
+    job: &'a TrainingJob,
+    clips: &'a Arc<dyn ClipSource>,
+    device: &'a B::Device,
+    folder: &'a Path,
+    cancel: &'a AtomicBool,
+    weights: Vec<f32>,
+    network: Network<B>,
+    optimizer: AdamW<B::InnerBackend>,
+    schedule: Schedule,
+    progress: Progress,
+    best: Option<Weights>,
+    last_checkpoint: Instant,
+}
+
+/// Trains a network on `device` and gives the weights of its best epoch. `first` are weights to begin
+/// from, pretrained ones say; where a checkpoint of this job stands in `folder`, it goes on from there, and
+/// ends with the weights that it would have had undisturbed (bit for bit on the processor).
+///
+/// # Errors
+/// A setting is not in order, a clip cannot be read, `folder` cannot be written, the training diverges, or
+/// somebody asked to stop; then a checkpoint is left.
+#[allow(clippy::too_many_arguments, reason = "each is another kind of thing")]
+pub fn train<B: TrainBackend>(
+    job: &TrainingJob,
+    first: Option<&Weights>,
+    clips: &Arc<dyn ClipSource>,
+    device: &B::Device,
+    folder: &Path,
+    cancel: &AtomicBool,
+    on_event: &mut dyn FnMut(&TrainingEvent),
+) -> Result<(Trained, Option<WeightReport>), NetworkError> {
+    job.trainer.check(&job.network)?;
+    let config = &job.trainer;
+    let sampler = Sampler::new(&job.training, &**clips, config.seed, config.class_balance)?;
+    let effective = config.batch * config.accumulation;
+    let steps = job.training.len().div_ceil(effective) as u64;
+    let schedule = Schedule {
+        warmup_steps: (config.warmup_epochs * steps as f64).round() as u64,
+        steps: config.epochs * steps,
+        last_share: config.last_share,
+    };
+    let hash = job.hash()?;
+    let mut network: Network<B> = job.network.init(config.seed, device);
+    let mut report = None;
+    if let Some(first) = first {
+        let (with, found) = first.apply(network);
+        (network, report) = (with, Some(found));
+    }
+    let path = folder.join(CHECKPOINT);
+    let mut training = Training {
+        job,
+        clips,
+        device,
+        folder,
+        cancel,
+        weights: source_weights(&job.training, config.class_balance),
+        network,
+        optimizer: AdamW::new(config.optimizer),
+        schedule,
+        progress: Progress {
+            job: hash.clone(),
+            epoch: 0,
+            step: 0,
+            steps_before: 0,
+            loss_scale: LossScale::for_precision(config.precision),
+            loss_sum: 0.0,
+            weight_sum: 0.0,
+            skipped: 0,
+            skipped_in_a_row: 0,
+            records: Vec::new(),
+            best: None,
+        },
+        best: None,
+        last_checkpoint: Instant::now(),
+    };
+    if let Some(known) = Checkpoint::read(&path, &hash)? {
+        training.network = known.network.apply(training.network).0;
+        training.optimizer = AdamW::remembering(config.optimizer, &known.optimizer, device);
+        training.best = known.best;
+        training.progress = known.progress;
+        on_event(&TrainingEvent::Resumed {
+            epoch: training.progress.epoch + 1,
+            step: training.progress.step,
+        });
+    }
+    let shape = job.network.frame_shape();
+    let mut loader =
+        Loader::start(clips, shape, config.loader.threads, config.loader.prefetch)?;
+    while training.goes_on() {
+        training.epoch(&sampler, steps, &mut loader, on_event)?;
+    }
+    let trained = training.finish(&mut loader)?;
+    Ok((trained, report))
+}
+
+impl<B: TrainBackend> Training<'_, B> {
+    fn goes_on(&self) -> bool {
+        let since_best = match self.progress.best {
+            Some(best) => self.progress.epoch.saturating_sub(best.epoch + 1),
+            None => 0,
+        };
+        let config = &self.job.trainer;
+        self.progress.epoch < config.epochs && since_best < config.patience.max(1)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), NetworkError> {
+        let checkpoint = Checkpoint {
+            progress: self.progress.clone(),
+            network: Weights::of(&self.network.valid()),
+            optimizer: self.optimizer.memory(),
+            best: self.best.clone(),
+        };
+        self.last_checkpoint = Instant::now();
+        checkpoint.write(&self.folder.join(CHECKPOINT))
+    }
+
+    fn epoch(
+        &mut self,
+        sampler: &Sampler<'_>,
+        steps: u64,
+        loader: &mut Loader,
+        on_event: &mut dyn FnMut(&TrainingEvent),
+    ) -> Result<(), NetworkError> {
+        let config = &self.job.trainer;
+        let (epoch, first_step) = (self.progress.epoch, self.progress.step);
+        if config.unfreeze_every > 0 {
+            let depth = self.job.network.backbone_depth();
+            let from = first_learning_block(depth, config.unfreeze_every, epoch);
+            let network = self.network.clone();
+            self.network = network.map(&mut Freeze { path: ModulePath::default(), from });
+        }
+        let start = Instant::now();
+        loader.take_waited();
+        let excerpts = sampler.epoch(epoch, config.frames);
+        let effective = config.batch * config.accumulation;
+        let mut batches = Vec::new();
+        let mut of_step = Vec::new();
+        for chunk in excerpts.chunks(effective).skip(first_step as usize) {
+            let weight: f32 = chunk.iter().map(|own| self.weights[own.source]).sum();
+            let cut = bucketed(chunk.to_vec(), &**self.clips, config.batch)?;
+            of_step.push((cut.len(), f64::from(weight)));
+            batches.extend(cut);
+        }
+        let learnt: usize = batches.iter().map(Vec::len).sum();
+        let mut batches = loader.pass(batches);
+        let mut factor = 0.0;
+        for (count, weight) in of_step {
+            if self.cancel.load(Ordering::Relaxed) {
+                drop(batches);
+                self.checkpoint()?;
+                return Err(NetworkError::Cancelled);
+            }
+            let mut gradients = NamedGradients::new();
+            let mut loss = 0.0;
+            for number in 0..count {
+                let Some(batch) = batches.next() else { break };
+                loss += self.learn(batch?, number as u64, &mut gradients)?;
+            }
+            factor = self.schedule.factor(self.progress.steps_before + self.progress.step);
+            let norm = self.step(&gradients, weight, factor)?;
+            self.progress.loss_sum += loss;
+            self.progress.weight_sum += weight;
+            self.progress.step += 1;
+            on_event(&TrainingEvent::Step {
+                epoch: epoch + 1,
+                step: self.progress.step,
+                steps,
+                loss: loss / weight,
+                gradient_norm: norm,
+            });
+            let due = match config.checkpoint_steps {
+                0 => self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY,
+                every => self.progress.step.is_multiple_of(every),
+            };
+            if due && self.progress.step < steps {
+                self.checkpoint()?;
+            }
+        }
+        drop(batches);
+        let learning = start.elapsed().as_secs_f64();
+        let waited = loader.take_waited().as_secs_f64();
+        let judged = self.judge(loader)?;
+        let value = |metric: StopMetric| metric.value(&judged);
+        let record = EpochRecord {
+            epoch: epoch + 1,
+            training_loss: self.progress.loss_sum / self.progress.weight_sum.max(f64::MIN_POSITIVE),
+            validation_loss: value(StopMetric::LogLoss),
+            stop_metric: value(config.stop_metric),
+            learning_rate: factor * config.optimizer.head_learning_rate,
+            skipped_steps: self.progress.skipped,
+            waiting_share: if learning > 0.0 { (waited / learning).min(1.0) } else { 0.0 },
+            clips_per_second: if learning > 0.0 { learnt as f64 / learning } else { 0.0 },
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        // Without held-out sources the last epoch is the best one.
+        let gain = record.stop_metric.map_or(epoch as f64, |found| config.stop_metric.gain(found));
+        // Log odds that are not finite are no gain, whatever the comparison would say.
+        let better = gain.is_finite() && self.progress.best.is_none_or(|best| gain > best.gain);
+        if better || self.progress.best.is_none() {
+            let gain = if gain.is_finite() { gain } else { f64::MIN };
+            self.progress.best = Some(Best { epoch, gain });
+            self.best = Some(Weights::of(&self.network.valid()));
+        }
+        self.progress.records.push(record.clone());
+        self.progress.epoch += 1;
+        self.progress.steps_before += self.progress.step;
+        (self.progress.step, self.progress.skipped) = (0, 0);
+        (self.progress.loss_sum, self.progress.weight_sum) = (0.0, 0.0);
+        self.checkpoint()?;
+        on_event(&TrainingEvent::Epoch(record));
+        Ok(())
+    }
+
+    /// Adds one batch's gradients; gives the weighted sum of its losses.
+    fn learn(
+        &mut self,
+        batch: LoadedBatch,
+        number: u64,
+        gradients: &mut NamedGradients<B::InnerBackend>,
+    ) -> Result<f64, NetworkError> {
+        let config = &self.job.trainer;
+        let LoadedBatch { clips, excerpts } = batch;
+        let of = |excerpt: &Excerpt| &self.job.training[excerpt.source];
+        let labels: Vec<f32> =
+            excerpts.iter().map(|own| if of(own).fake { 1.0 } else { 0.0 }).collect();
+        let weights: Vec<f32> = excerpts.iter().map(|own| self.weights[own.source]).collect();
+        // Drawn anew at every step from where it stands: a resumed training draws the same.
+        let key = [config.seed, self.progress.epoch, self.progress.step, number, 0xD0];
+        let context =
+            Context::training(config.precision, config.engine, CounterRandom::new(&key));
+        let targets = Targets {
+            labels: &labels,
+            weights: &weights,
+            loss: config.loss,
+            scale: self.progress.loss_scale.scale(),
+        };
+        let outcome = backward(
+            &self.network,
+            clips.on(self.device),
+            &targets,
+            &context,
+            config.block_checkpointing,
+            gradients,
+        );
+        let network = self.network.clone();
+        self.network = update_statistics(network, outcome.statistics);
+        Ok(outcome.loss)
+    }
+
+    /// Moves the weights; gives the length of the mean gradient.
+    fn step(
+        &mut self,
+        gradients: &NamedGradients<B::InnerBackend>,
+        weight: f64,
+        schedule: f64,
+    ) -> Result<f64, NetworkError> {
+        let mean = 1.0 / (weight * self.progress.loss_scale.scale());
+        let norm = global_norm(gradients) * mean;
+        let finite = norm.is_finite();
+        self.progress.loss_scale.after_step(finite);
+        if !finite {
+            self.progress.skipped += 1;
+            self.progress.skipped_in_a_row += 1;
+            if self.progress.skipped_in_a_row >= MOST_SKIPPED {
+                return Err(NetworkError::Diverged { skipped: self.progress.skipped_in_a_row });
+            }
+            return Ok(norm);
+        }
+        self.progress.skipped_in_a_row = 0;
+        let limit = self.job.trainer.clip_norm;
+        let shorten = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
+        let network = self.network.clone();
+        self.network = self.optimizer.step(network, gradients, mean * shorten, schedule);
+        Ok(norm)
+    }
+
+    /// Log odds of the held-out sources, with what they are said to be.
+    fn judge(&self, loader: &mut Loader) -> Result<Vec<(f64, bool)>, NetworkError> {
+        let scores = self.score(&self.network.valid(), loader)?;
+        Ok(scores.into_iter().zip(self.job.validation.iter().map(|own| own.fake)).collect())
+    }
+
+    fn score(
+        &self,
+        network: &Network<B::InnerBackend>,
+        loader: &mut Loader,
+    ) -> Result<Vec<f64>, NetworkError> {
+        let sources: Vec<ContentId> =
+            self.job.validation.iter().map(|source| source.content_id).collect();
+        score_sources(
+            network,
+            &self.job.trainer,
+            &sources,
+            &**self.clips,
+            loader,
+            self.device,
+            self.cancel,
+        )
+    }
+
+    fn finish(self, loader: &mut Loader) -> Result<Trained, NetworkError> {
+        let weights = match &self.best {
+            Some(best) => best.clone(),
+            None => Weights::of(&self.network.valid()),
+        };
+        let (network, _) = weights.apply(self.network.valid());
+        let scores = self.score(&network, loader)?;
+        let validation =
+            self.job.validation.iter().map(|source| source.content_id).zip(scores).collect();
+        Ok(Trained {
+            weights,
+            best_epoch: self.progress.best.map_or(0, |best| best.epoch + 1),
+            records: self.progress.records,
+            validation,
+        })
+    }
+}
+
+impl TrainerConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// The setting, what it may be and what it is.
+    pub fn check(&self, network: &NetworkConfig) -> Result<(), NetworkError> {
+        let wrong = |key: &str, expected: &str, found: String| {
+            NetworkError::setting(key, expected, found)
+        };
+        let positive: BTreeMap<&str, u64> = BTreeMap::from([
+            ("epochs", self.epochs),
+            ("batch", self.batch as u64),
+            ("accumulation", self.accumulation as u64),
+            ("frames", self.frames as u64),
+            ("loader.threads", self.loader.threads as u64),
+            ("loader.prefetch", self.loader.prefetch as u64),
+            ("patience", self.patience),
+        ]);
+        for (key, value) in positive {
+            if !(1..=1_000_000).contains(&value) {
+                return Err(wrong(key, "1 to 1000000", value.to_string()));
+            }
+        }
+        let AdamWConfig { backbone_learning_rate, head_learning_rate, weight_decay, .. } =
+            self.optimizer;
+        for (key, value) in [
+            ("learning_rate", head_learning_rate),
+            ("backbone_learning_rate", backbone_learning_rate),
+        ] {
+            if !(value > 0.0 && value <= 10.0) {
+                return Err(wrong(key, "above 0, at most 10", value.to_string()));
+            }
+        }
+        for (key, value, most) in [
+            ("weight_decay", weight_decay, 10.0),
+            ("warmup_epochs", self.warmup_epochs, self.epochs as f64),
+            ("last_share", self.last_share, 1.0),
+            ("clip_norm", self.clip_norm, 1e6),
+            ("label_smoothing", self.loss.label_smoothing, 0.99),
+            ("focal_gamma", self.loss.focal_gamma, 10.0),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return Err(wrong(key, &format!("0 to {most}"), value.to_string()));
+            }
+        }
+        if self.unfreeze_every > 0 && network.backbone_depth() == 0 {
+            return Err(wrong(
+                "unfreeze_every",
+                "0 for a network without a backbone",
+                self.unfreeze_every.to_string(),
+            ));
+        }
+        Ok(())
+    }
+}
