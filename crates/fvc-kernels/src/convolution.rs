@@ -1,0 +1,121 @@
+//! Convolutions and their gradients.
+
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::engine::Engine;
+use crate::error::{KernelError, expect_length};
+use crate::geometry::ConvGeometry;
+use crate::{onednn, portable};
+
+/// Numbers that one thread adds at a time.
+const CHUNK: usize = 1 << 14;
+
+/// `dst` = convolution of `src` with `weights`, plus `bias`.
+///
+/// `src` is [N, D, H, W, I], `dst` [N, D', H', W', O] with [`ConvGeometry::output`]'s D', H', W', `weights`
+/// [O, I/groups, kD, kH, kW], `bias` [O]. With `bf16` activations the weights are rounded to `bf16`; sums are
+/// `f32`.
+///
+/// With [`Engine::OneDnn`], geometries for which oneDNN has nothing fast run on the portable path.
+///
+/// # Errors
+///
+/// A slice of another length; oneDNN asked for where it is not; a failure inside it.
+pub fn convolution_forward<T: Element>(
+    engine: Engine,
+    geometry: &ConvGeometry,
+    src: &[T],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    dst: &mut [T],
+) -> Result<(), KernelError> {
+    expect_length("src", geometry.input_len(), src.len())?;
+    expect_length("weights", geometry.weights_len(), weights.len())?;
+    expect_length("dst", geometry.output_len(), dst.len())?;
+    if let Some(bias) = bias {
+        expect_length("bias", geometry.spec().out_channels, bias.len())?;
+    }
+    engine.check()?;
+    if engine == Engine::OneDnn && onednn::forward(geometry, src, weights, bias, dst)? {
+        return Ok(());
+    }
+    portable::forward(geometry, src, weights, bias, dst);
+    Ok(())
+}
+
+/// `diff_src` = gradient of the input, given that of the output; with `accumulate` it is added to what
+/// `diff_src` holds, as where several branches share an input.
+///
+/// Shapes as in [`convolution_forward`].
+///
+/// # Errors
+///
+/// As [`convolution_forward`].
+pub fn convolution_backward_data<T: Element>(
+    engine: Engine,
+    geometry: &ConvGeometry,
+    diff_dst: &[T],
+    weights: &[f32],
+    diff_src: &mut [T],
+    accumulate: bool,
+) -> Result<(), KernelError> {
+    expect_length("diff_dst", geometry.output_len(), diff_dst.len())?;
+    expect_length("weights", geometry.weights_len(), weights.len())?;
+    expect_length("diff_src", geometry.input_len(), diff_src.len())?;
+    engine.check()?;
+    if engine == Engine::OneDnn {
+        if onednn::backward_data(geometry, diff_dst, weights, diff_src, accumulate)? {
+            return Ok(());
+        }
+        if accumulate {
+            let mut alone = vec![T::ZERO; diff_src.len()];
+            if onednn::backward_data(geometry, diff_dst, weights, &mut alone, false)? {
+                add(diff_src, &alone);
+                return Ok(());
+            }
+        }
+    }
+    portable::backward_data(geometry, diff_dst, weights, diff_src, accumulate);
+    Ok(())
+}
+
+/// `diff_weights` and `diff_bias` = gradients of weights and bias, always `f32`, summed over the batch.
+///
+/// Shapes as in [`convolution_forward`].
+///
+/// # Errors
+///
+/// As [`convolution_forward`].
+pub fn convolution_backward_weights<T: Element>(
+    engine: Engine,
+    geometry: &ConvGeometry,
+    src: &[T],
+    diff_dst: &[T],
+    diff_weights: &mut [f32],
+    mut diff_bias: Option<&mut [f32]>,
+) -> Result<(), KernelError> {
+    expect_length("src", geometry.input_len(), src.len())?;
+    expect_length("diff_dst", geometry.output_len(), diff_dst.len())?;
+    expect_length("diff_weights", geometry.weights_len(), diff_weights.len())?;
+    if let Some(bias) = &diff_bias {
+        expect_length("diff_bias", geometry.spec().out_channels, bias.len())?;
+    }
+    engine.check()?;
+    if engine == Engine::OneDnn
+        && onednn::backward_weights(geometry, src, diff_dst, diff_weights, diff_bias.as_deref_mut())?
+    {
+        return Ok(());
+    }
+    portable::backward_weights(geometry, src, diff_dst, diff_weights, diff_bias);
+    Ok(())
+}
+
+/// Adds `more` to `sums`, element by element.
+fn add<T: Element>(sums: &mut [T], more: &[T]) {
+    sums.par_chunks_mut(CHUNK).zip(more.par_chunks(CHUNK)).for_each(|(sums, more)| {
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum = T::from_f32(sum.to_f32() + more.to_f32());
+        }
+    });
+}
