@@ -1,8 +1,9 @@
 //! Convolutions and their gradients.
 
+use half::bf16;
 use rayon::prelude::*;
 
-use crate::element::Element;
+use crate::element::{Element, ElementKind};
 use crate::engine::Engine;
 use crate::error::{KernelError, expect_length};
 use crate::geometry::ConvGeometry;
@@ -17,7 +18,8 @@ const CHUNK: usize = 1 << 14;
 /// [O, I/groups, kD, kH, kW], `bias` [O]. With `bf16` activations the weights are rounded to `bf16`; sums are
 /// `f32`.
 ///
-/// With [`Engine::OneDnn`], geometries for which oneDNN has nothing fast run on the portable path.
+/// With [`Engine::OneDnn`], geometries that its `bf16` code is slow or wrong on run in `f32`, and those that
+/// it has nothing fast and right for run on the portable path.
 ///
 /// # Errors
 ///
@@ -39,6 +41,13 @@ pub fn convolution_forward<T: Element>(
     engine.check()?;
     if engine == Engine::OneDnn && onednn::forward(geometry, src, weights, bias, dst)? {
         return Ok(());
+    }
+    if engine == Engine::OneDnn && T::KIND == ElementKind::Bf16 {
+        let mut wide = vec![0.0; dst.len()];
+        if onednn::forward(geometry, &widened(src), &rounded(weights), bias, &mut wide)? {
+            narrow(&wide, dst);
+            return Ok(());
+        }
     }
     portable::forward(geometry, src, weights, bias, dst);
     Ok(())
@@ -67,6 +76,14 @@ pub fn convolution_backward_data<T: Element>(
     if engine == Engine::OneDnn {
         if onednn::backward_data(geometry, diff_dst, weights, diff_src, accumulate)? {
             return Ok(());
+        }
+        if T::KIND == ElementKind::Bf16 {
+            let mut wide = if accumulate { widened(diff_src) } else { vec![0.0; diff_src.len()] };
+            let (diff_dst, weights) = (widened(diff_dst), rounded(weights));
+            if onednn::backward_data(geometry, &diff_dst, &weights, &mut wide, accumulate)? {
+                narrow(&wide, diff_src);
+                return Ok(());
+            }
         }
         if accumulate {
             let mut alone = vec![T::ZERO; diff_src.len()];
@@ -103,12 +120,55 @@ pub fn convolution_backward_weights<T: Element>(
     }
     engine.check()?;
     if engine == Engine::OneDnn
-        && onednn::backward_weights(geometry, src, diff_dst, diff_weights, diff_bias.as_deref_mut())?
+        && onednn::backward_weights(
+            geometry,
+            src,
+            diff_dst,
+            diff_weights,
+            diff_bias.as_deref_mut(),
+        )?
     {
         return Ok(());
     }
+    if engine == Engine::OneDnn && T::KIND == ElementKind::Bf16 {
+        let (src, diff_dst) = (widened(src), widened(diff_dst));
+        if onednn::backward_weights(
+            geometry,
+            &src,
+            &diff_dst,
+            diff_weights,
+            diff_bias.as_deref_mut(),
+        )? {
+            return Ok(());
+        }
+    }
     portable::backward_weights(geometry, src, diff_dst, diff_weights, diff_bias);
     Ok(())
+}
+
+/// The numbers as `f32`: for geometries that oneDNN has no good `bf16` code for.
+fn widened<T: Element>(from: &[T]) -> Vec<f32> {
+    let mut wide = vec![0.0; from.len()];
+    wide.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(wide, from)| {
+        for (wide, from) in wide.iter_mut().zip(from) {
+            *wide = from.to_f32();
+        }
+    });
+    wide
+}
+
+/// The reverse, rounding.
+fn narrow<T: Element>(wide: &[f32], to: &mut [T]) {
+    to.par_chunks_mut(CHUNK).zip(wide.par_chunks(CHUNK)).for_each(|(to, wide)| {
+        for (to, wide) in to.iter_mut().zip(wide) {
+            *to = T::from_f32(*wide);
+        }
+    });
+}
+
+/// Weights as the `bf16` code sees them.
+fn rounded(weights: &[f32]) -> Vec<f32> {
+    weights.iter().map(|&weight| <bf16 as Element>::from_f32(weight).to_f32()).collect()
 }
 
 /// Adds `more` to `sums`, element by element.

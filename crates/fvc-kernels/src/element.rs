@@ -18,7 +18,9 @@ pub enum ElementKind {
 }
 
 /// A number type of activations: `f32` or `half::bf16`. Sums are always kept in more than it.
-pub trait Element: sealed::Sealed + Copy + Send + Sync + Default + PartialEq + std::fmt::Debug + 'static {
+pub trait Element:
+    sealed::Sealed + Copy + Send + Sync + Default + PartialEq + std::fmt::Debug + 'static
+{
     /// Which type this is.
     const KIND: ElementKind;
 
@@ -92,7 +94,7 @@ impl Element for f32 {
 
     #[inline(always)]
     fn rank_more(ranked: i64, rank: u8) -> i64 {
-        ranked | i64::from(rank)
+        ranked.wrapping_add(i64::from(rank))
     }
 
     #[inline(always)]
@@ -139,7 +141,7 @@ impl Element for bf16 {
 
     #[inline(always)]
     fn rank_more(ranked: i32, rank: u8) -> i32 {
-        ranked | i32::from(rank)
+        ranked.wrapping_add(i32::from(rank))
     }
 
     #[inline(always)]

@@ -33,6 +33,10 @@ pub enum KernelError {
 }
 
 /// Checks a slice's length.
-pub(crate) fn expect_length(what: &'static str, expected: usize, found: usize) -> Result<(), KernelError> {
+pub(crate) fn expect_length(
+    what: &'static str,
+    expected: usize,
+    found: usize,
+) -> Result<(), KernelError> {
     if expected == found { Ok(()) } else { Err(KernelError::Length { what, expected, found }) }
 }

@@ -64,7 +64,9 @@ pub(crate) fn volume(what: &str, sizes: &[usize]) -> Result<usize, KernelError> 
         .try_fold(1_usize, |product, &size| product.checked_mul(size))
         // Room for strides in bytes.
         .filter(|&product| product <= isize::MAX as usize / 16)
-        .ok_or_else(|| KernelError::Geometry(format!("{what} has more elements than fit in memory")))
+        .ok_or_else(|| {
+            KernelError::Geometry(format!("{what} has more elements than fit in memory"))
+        })
 }
 
 fn positive(what: &str, sizes: &[usize]) -> Result<(), KernelError> {
@@ -100,8 +102,17 @@ impl ConvGeometry {
     /// [`KernelError::Geometry`] where a size is zero, the groups do not divide the channels, the kernel
     /// is wider than the padded input, or the tensors would not fit in an address space.
     pub fn new(spec: ConvSpec) -> Result<Self, KernelError> {
-        let ConvSpec { batch, in_channels, out_channels, input, kernel, stride, padding, dilation, groups } =
-            spec;
+        let ConvSpec {
+            batch,
+            in_channels,
+            out_channels,
+            input,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+        } = spec;
         positive("batch, channels or groups", &[batch, in_channels, out_channels, groups])?;
         positive("input", &input)?;
         positive("kernel", &kernel)?;
@@ -150,7 +161,9 @@ impl ConvGeometry {
 
     /// Multiplications of one pass over the batch, taps on padding included.
     pub fn multiplications(&self) -> u64 {
-        self.output_len() as u64 * (self.spec.in_channels / self.spec.groups) as u64 * self.taps() as u64
+        self.output_len() as u64
+            * (self.spec.in_channels / self.spec.groups) as u64
+            * self.taps() as u64
     }
 
     pub(crate) fn taps(&self) -> usize {
@@ -196,7 +209,9 @@ impl PoolGeometry {
         positive("kernel", &kernel)?;
         positive("stride", &stride)?;
         if volume("the window", &kernel)? > 256 {
-            return Err(KernelError::Geometry(format!("a window of {kernel:?} has more than 256 positions")));
+            return Err(KernelError::Geometry(format!(
+                "a window of {kernel:?} has more than 256 positions"
+            )));
         }
         let mut output = [0; 3];
         for axis in 0..3 {

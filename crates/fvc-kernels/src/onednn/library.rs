@@ -188,8 +188,9 @@ fn load() -> Result<(OneDnn, String, Isa), String> {
     let library = unsafe { Library::open(Some("libdnnl.so.2"), RTLD_NOW | RTLD_LOCAL) }
         .map_err(|error| error.to_string())?;
     // SAFETY: the type is that of the headers.
-    let version = unsafe { library.get::<unsafe extern "C" fn() -> *const Version>(b"dnnl_version\0") }
-        .map_err(|error| error.to_string())?;
+    let version =
+        unsafe { library.get::<unsafe extern "C" fn() -> *const Version>(b"dnnl_version\0") }
+            .map_err(|error| error.to_string())?;
     // SAFETY: it takes nothing and returns the address of a constant of the library.
     let version = unsafe { version().as_ref() }.ok_or("it does not state its version")?;
     let shown = format!("{}.{}.{}", version.major, version.minor, version.patch);
@@ -216,7 +217,8 @@ fn load() -> Result<(OneDnn, String, Isa), String> {
     }
     // SAFETY: it takes nothing.
     let isa = Isa(unsafe { (call.get_effective_cpu_isa)() });
-    let threads_are_set = std::env::var_os("OMP_NUM_THREADS").is_some_and(|value| !value.is_empty());
+    let threads_are_set =
+        std::env::var_os("OMP_NUM_THREADS").is_some_and(|value| !value.is_empty());
     Ok((OneDnn { call, engine, open_mp, threads_are_set }, shown, isa))
 }
 

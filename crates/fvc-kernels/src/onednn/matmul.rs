@@ -26,7 +26,13 @@ fn make(
     let mut operation = OperationDescriptor::new();
     // SAFETY: room for the descriptor; layouts filled by the library; no bias.
     let status = unsafe {
-        (library.call.matmul_desc_init)(operation.as_mut_ptr(), a.as_ptr(), b.as_ptr(), null(), c.as_ptr())
+        (library.call.matmul_desc_init)(
+            operation.as_mut_ptr(),
+            a.as_ptr(),
+            b.as_ptr(),
+            null(),
+            c.as_ptr(),
+        )
     };
     check("dnnl_matmul_desc_init", status)?;
     let description = PrimitiveDescription::new(&operation, false, None)?;

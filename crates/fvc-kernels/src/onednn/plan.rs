@@ -156,7 +156,11 @@ impl MemoryDescriptor {
     }
 
     /// A layout by the distance between neighbours along each axis, in elements.
-    pub(super) fn by_strides(dims: &[i64], data_type: i32, strides: &[i64]) -> Result<Self, KernelError> {
+    pub(super) fn by_strides(
+        dims: &[i64],
+        data_type: i32,
+        strides: &[i64],
+    ) -> Result<Self, KernelError> {
         let library = library()?;
         if dims.len() != strides.len() {
             return Err(KernelError::Geometry("as many strides as axes are needed".to_owned()));
@@ -189,8 +193,9 @@ impl Memory {
     fn unbound(library: &'static OneDnn, descriptor: *const c_void) -> Result<Self, KernelError> {
         let mut handle = null_mut();
         // SAFETY: the descriptor was filled by the library; no address is a documented way to make one.
-        let status =
-            unsafe { (library.call.memory_create)(&raw mut handle, descriptor, library.engine, null_mut()) };
+        let status = unsafe {
+            (library.call.memory_create)(&raw mut handle, descriptor, library.engine, null_mut())
+        };
         check("dnnl_memory_create", status)?;
         Ok(Self::own(library, handle))
     }
@@ -229,7 +234,9 @@ impl PrimitiveDescription {
         if accumulate {
             let mut handle = null_mut();
             // SAFETY: a place to write to.
-            check("dnnl_post_ops_create", unsafe { (library.call.post_ops_create)(&raw mut handle) })?;
+            check("dnnl_post_ops_create", unsafe {
+                (library.call.post_ops_create)(&raw mut handle)
+            })?;
             let post = PostOperations::own(library, handle);
             // SAFETY: a live handle.
             check("dnnl_post_ops_append_sum", unsafe {
@@ -404,7 +411,8 @@ impl Plan {
                 let wanted = description.layout(query);
                 let inner = Memory::unbound(library, wanted)?;
                 // SAFETY: the descriptor belongs to the live description.
-                let mut storage = Buffer::new(unsafe { (library.call.memory_desc_get_size)(wanted) });
+                let mut storage =
+                    Buffer::new(unsafe { (library.call.memory_desc_get_size)(wanted) });
                 // SAFETY: as many bytes as the layout asks for, kept beside the memory object.
                 unsafe { inner.bind(storage.as_mut_ptr()) }?;
                 let reorder = match flow {
@@ -424,12 +432,17 @@ impl Plan {
         };
         let layout = description.layout(code::MD_SCRATCHPAD);
         // SAFETY: the descriptor belongs to the live description; an empty one has no bytes.
-        let bytes = if layout.is_null() { 0 } else { unsafe { (library.call.memory_desc_get_size)(layout) } };
+        let bytes = if layout.is_null() {
+            0
+        } else {
+            unsafe { (library.call.memory_desc_get_size)(layout) }
+        };
         let scratchpad = if bytes == 0 {
             None
         } else {
             let memory = Memory::unbound(library, layout)?;
-            arguments.push(ExecutionArgument { argument: code::ARG_SCRATCHPAD, memory: memory.handle });
+            arguments
+                .push(ExecutionArgument { argument: code::ARG_SCRATCHPAD, memory: memory.handle });
             Some((memory, bytes))
         };
         Ok(Self {
@@ -444,7 +457,11 @@ impl Plan {
         })
     }
 
-    fn execute(&self, primitive: &Primitive, arguments: &[ExecutionArgument]) -> Result<(), KernelError> {
+    fn execute(
+        &self,
+        primitive: &Primitive,
+        arguments: &[ExecutionArgument],
+    ) -> Result<(), KernelError> {
         // SAFETY: live handles; every memory object that the primitive reads or writes is bound to as many
         // bytes as its layout asks for (checked by `run`).
         let status = unsafe {
@@ -512,11 +529,17 @@ impl Plan {
 /// Which plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum PlanKind {
-    Forward { bias: bool },
+    Forward {
+        bias: bool,
+    },
     BackwardData,
     /// A convolution of the output's gradient with turned weights; stride 1 only.
-    Turned { accumulate: bool },
-    BackwardWeights { bias: bool },
+    Turned {
+        accumulate: bool,
+    },
+    BackwardWeights {
+        bias: bool,
+    },
 }
 
 /// All that a plan depends on.
@@ -547,7 +570,8 @@ pub(super) fn cached(
     make: impl FnOnce() -> Result<Option<Plan>, KernelError>,
 ) -> Result<Option<Arc<Mutex<Plan>>>, KernelError> {
     static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
-    let mut cache = CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cache =
+        CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     cache.clock += 1;
     let now = cache.clock;
     if let Some(entry) = cache.entries.get_mut(key) {
@@ -562,7 +586,8 @@ pub(super) fn cached(
         Err(error) => return Err(error),
     };
     if cache.entries.len() >= KEPT {
-        let oldest = cache.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
+        let oldest =
+            cache.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
         if let Some(oldest) = oldest {
             cache.entries.remove(&oldest);
         }

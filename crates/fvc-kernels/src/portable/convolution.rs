@@ -110,22 +110,27 @@ impl Gather {
                 let line = ((sample * depth + from_d) * height + from_h) * width;
                 for tap_w in 0..taps_w {
                     let tap = (tap_d * taps_h + tap_h) * taps_w + tap_w;
-                    let matrix = &matrices[(group * taps_d * taps_h * taps_w + tap) * self.rows * self.columns..]
+                    let matrix = &matrices
+                        [(group * taps_d * taps_h * taps_w + tap) * self.rows * self.columns..]
                         [..self.rows * self.columns];
                     for (row, sums) in sums.iter_mut().enumerate() {
                         if w + row >= self.result[2] {
                             break;
                         }
                         let Some(from_w) = self.reads[2].get(w + row, tap_w) else { continue };
-                        let from = &source[(line + from_w) * channels + group * self.rows..][..self.rows];
-                        for (factor, weights) in from.iter().zip(matrix.chunks_exact(self.columns)) {
+                        let from =
+                            &source[(line + from_w) * channels + group * self.rows..][..self.rows];
+                        for (factor, weights) in from.iter().zip(matrix.chunks_exact(self.columns))
+                        {
                             let factor = factor.to_f32();
                             if let Some(weights) = weights.get(first..first + COLUMNS) {
                                 for (sum, weight) in sums.iter_mut().zip(weights) {
                                     *sum += factor * weight;
                                 }
                             } else {
-                                for (sum, weight) in sums.iter_mut().zip(&weights[first..first + wide]) {
+                                for (sum, weight) in
+                                    sums.iter_mut().zip(&weights[first..first + wide])
+                                {
                                     *sum += factor * weight;
                                 }
                             }
@@ -237,18 +242,24 @@ pub(crate) fn backward_weights<T: Element>(
     let parts = lines.min(64_usize.div_ceil(taps * groups)).max(1);
     let each = lines.div_ceil(parts);
     let tasks: Vec<(usize, usize, usize)> = (0..groups)
-        .flat_map(|group| (0..taps).flat_map(move |tap| (0..parts).map(move |part| (group, tap, part))))
+        .flat_map(|group| {
+            (0..taps).flat_map(move |tap| (0..parts).map(move |part| (group, tap, part)))
+        })
         .collect();
     let sums: Vec<Vec<f32>> = tasks
         .par_iter()
         .map(|&(group, tap, part)| {
             let [_, taps_h, taps_w] = spec.kernel;
-            let (tap_d, tap_h, tap_w) = (tap / (taps_h * taps_w), tap / taps_w % taps_h, tap % taps_w);
+            let (tap_d, tap_h, tap_w) =
+                (tap / (taps_h * taps_w), tap / taps_w % taps_h, tap % taps_w);
             let mut sums = vec![0.0_f32; ins * outs];
             let mut gradient = vec![0.0_f32; outs];
             for line in (part * each)..((part + 1) * each).min(lines) {
-                let (sample, d, h) =
-                    (line / (out_depth * out_height), line / out_height % out_depth, line % out_height);
+                let (sample, d, h) = (
+                    line / (out_depth * out_height),
+                    line / out_height % out_depth,
+                    line % out_height,
+                );
                 let (Some(from_d), Some(from_h)) =
                     (forward_read(geometry, 0, d, tap_d), forward_read(geometry, 1, h, tap_h))
                 else {

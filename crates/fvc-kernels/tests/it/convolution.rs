@@ -21,29 +21,31 @@ fn geometries() -> impl Strategy<Value = ConvGeometry> {
         (Just(64_usize), Just(32_usize), Just(1_usize)),
         (Just(3_usize), Just(32_usize), Just(1_usize)),
     ];
-    (1..=2_usize, channels, axis(), axis(), axis()).prop_map(|(batch, (ins, outs, groups), d, h, w)| {
-        let axes = [d, h, w];
-        let kernel = axes.map(|a| a.0);
-        let padding = axes.map(|a| a.2);
-        let dilation = axes.map(|a| a.3);
-        let mut input = [0; 3];
-        for at in 0..3 {
-            let extent = (kernel[at] - 1) * dilation[at] + 1;
-            input[at] = extent.saturating_sub(2 * padding[at]).max(1) + axes[at].4;
-        }
-        ConvGeometry::new(ConvSpec {
-            batch,
-            in_channels: ins * groups,
-            out_channels: outs * groups,
-            input,
-            kernel,
-            stride: axes.map(|a| a.1),
-            padding,
-            dilation,
-            groups,
-        })
-        .unwrap()
-    })
+    (1..=2_usize, channels, axis(), axis(), axis()).prop_map(
+        |(batch, (ins, outs, groups), d, h, w)| {
+            let axes = [d, h, w];
+            let kernel = axes.map(|a| a.0);
+            let padding = axes.map(|a| a.2);
+            let dilation = axes.map(|a| a.3);
+            let mut input = [0; 3];
+            for at in 0..3 {
+                let extent = (kernel[at] - 1) * dilation[at] + 1;
+                input[at] = extent.saturating_sub(2 * padding[at]).max(1) + axes[at].4;
+            }
+            ConvGeometry::new(ConvSpec {
+                batch,
+                in_channels: ins * groups,
+                out_channels: outs * groups,
+                input,
+                kernel,
+                stride: axes.map(|a| a.1),
+                padding,
+                dilation,
+                groups,
+            })
+            .unwrap()
+        },
+    )
 }
 
 /// The definition, written out.
@@ -72,8 +74,10 @@ fn definition(geometry: &ConvGeometry, src: &[f32], weights: &[f32], bias: &[f32
                 continue;
             };
             for i in 0..ins {
-                let from = (((n * id + sd) * ih + sh) * iw + sw) * spec.in_channels + o / outs * ins + i;
-                sum += f64::from(src[from]) * f64::from(weights[(o * ins + i) * kd * kh * kw + tap]);
+                let from =
+                    (((n * id + sd) * ih + sh) * iw + sw) * spec.in_channels + o / outs * ins + i;
+                sum +=
+                    f64::from(src[from]) * f64::from(weights[(o * ins + i) * kd * kh * kw + tap]);
             }
         }
         dst.push(sum as f32);
@@ -106,9 +110,11 @@ fn all<T: Element>(engine: Engine, geometry: &ConvGeometry, case: &Case) -> [Vec
     let mut dst = vec![T::from_f32(9.0); geometry.output_len()];
     convolution_forward(engine, geometry, &src, &case.weights, Some(&case.bias), &mut dst).unwrap();
     let mut added = vec![T::from_f32(1.0); geometry.input_len()];
-    convolution_backward_data(engine, geometry, &gradient, &case.weights, &mut added, true).unwrap();
+    convolution_backward_data(engine, geometry, &gradient, &case.weights, &mut added, true)
+        .unwrap();
     let mut diff_src = vec![T::from_f32(9.0); geometry.input_len()];
-    convolution_backward_data(engine, geometry, &gradient, &case.weights, &mut diff_src, false).unwrap();
+    convolution_backward_data(engine, geometry, &gradient, &case.weights, &mut diff_src, false)
+        .unwrap();
     let mut diff_weights = vec![9.0; geometry.weights_len()];
     let mut diff_bias = vec![9.0; geometry.spec().out_channels];
     convolution_backward_weights(
@@ -213,12 +219,20 @@ fn the_networks_own_shapes_agree() {
             let expected = all::<f32>(Engine::Portable, &geometry, &case);
             let found = all::<f32>(Engine::OneDnn, &geometry, &case);
             for at in 0..5 {
-                assert!(distance(&found[at], &expected[at]) < 1e-4, "{} of {ins}, k {k}", NAMES[at]);
+                assert!(
+                    distance(&found[at], &expected[at]) < 1e-4,
+                    "{} of {ins}, k {k}",
+                    NAMES[at]
+                );
             }
             let expected = all::<bf16>(Engine::Portable, &geometry, &case);
             let found = all::<bf16>(Engine::OneDnn, &geometry, &case);
             for at in 0..5 {
-                assert!(distance(&found[at], &expected[at]) < 0.01, "bf16 {} of {ins}, k {k}", NAMES[at]);
+                assert!(
+                    distance(&found[at], &expected[at]) < 0.01,
+                    "bf16 {} of {ins}, k {k}",
+                    NAMES[at]
+                );
             }
         }
     }
@@ -236,8 +250,14 @@ fn wrong_lengths_are_refused_and_nothing_is_written() {
         let error =
             convolution_forward(engine, &geometry, &case.src, &case.weights[1..], None, &mut dst);
         assert!(matches!(error, Err(KernelError::Length { what: "weights", .. })));
-        let error =
-            convolution_forward(engine, &geometry, &case.src, &case.weights, Some(&[0.0]), &mut dst);
+        let error = convolution_forward(
+            engine,
+            &geometry,
+            &case.src,
+            &case.weights,
+            Some(&[0.0]),
+            &mut dst,
+        );
         assert!(matches!(error, Err(KernelError::Length { what: "bias", .. })));
         let error =
             convolution_forward(engine, &geometry, &case.src, &case.weights, None, &mut dst[1..]);
@@ -245,12 +265,22 @@ fn wrong_lengths_are_refused_and_nothing_is_written() {
         assert!(dst.iter().all(|&value| value == 7.0));
         let mut diff = vec![7.0_f32; geometry.input_len() + 1];
         let error = convolution_backward_data(
-            engine, &geometry, &case.gradient, &case.weights, &mut diff, false,
+            engine,
+            &geometry,
+            &case.gradient,
+            &case.weights,
+            &mut diff,
+            false,
         );
         assert!(matches!(error, Err(KernelError::Length { what: "diff_src", .. })));
         let mut weights = vec![7.0_f32; geometry.weights_len()];
         let error = convolution_backward_weights(
-            engine, &geometry, &case.src, &case.gradient, &mut weights, Some(&mut [0.0]),
+            engine,
+            &geometry,
+            &case.src,
+            &case.gradient,
+            &mut weights,
+            Some(&mut [0.0]),
         );
         assert!(matches!(error, Err(KernelError::Length { what: "diff_bias", .. })));
         let error = matmul(engine, [2, 2, 2], [false; 2], &[0.0_f32; 4], &[0.0; 3], &mut [0.0; 4]);
