@@ -15,7 +15,7 @@ const CHUNK: usize = 1 << 14;
 /// `dst` = convolution of `src` with `weights`, plus `bias`.
 ///
 /// `src` is [N, D, H, W, I], `dst` [N, D', H', W', O] with [`ConvGeometry::output`]'s D', H', W', `weights`
-/// [O, I/groups, kD, kH, kW], `bias` [O]. With `bf16` activations the weights are rounded to `bf16`; sums are
+/// [O, I/groups, kD, kH, kW], `bias` `[O]`. With `bf16` activations the weights are rounded to `bf16`; sums are
 /// `f32`.
 ///
 /// With [`Engine::OneDnn`], geometries that its `bf16` code is slow or wrong on run in `f32`, and those that

@@ -1,5 +1,9 @@
 //! The two number types that activations come in.
 
+// The conversions are the innermost operations of loops that are compiled for several instruction sets;
+// left to themselves they may stay calls into code for the base set.
+#![allow(clippy::inline_always)]
+
 use half::bf16;
 
 mod sealed {

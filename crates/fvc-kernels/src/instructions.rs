@@ -54,7 +54,7 @@ macro_rules! for_each_width {
         $visible:vis fn $name:ident$(<$T:ident: $bound:path>)?($($argument:ident: $type:ty),* $(,)?) $body:block
     )*) => {$(
         $(#[$meta])*
-        #[allow(unsafe_code, clippy::too_many_arguments)]
+        #[allow(unsafe_code, clippy::too_many_arguments, clippy::inline_always)]
         $visible fn $name$(<$T: $bound>)?($($argument: $type),*) {
             #[inline(always)]
             fn body$(<$T: $bound>)?($($argument: $type),*) $body

@@ -289,7 +289,7 @@ fn places<T>(
         if channels == 0 {
             return Err(KernelError::Geometry("a part has no channels".to_owned()));
         }
-        let expected = positions.checked_mul(channels).unwrap_or(usize::MAX);
+        let expected = positions.saturating_mul(channels);
         expect_length("a part", expected, part.len())?;
         firsts.push(total);
         total = total.saturating_add(channels);
@@ -300,7 +300,7 @@ fn places<T>(
 /// `dst` = scale x + shift of parts side by side, then ReLU if asked for; zero at invalid positions.
 ///
 /// Part p is [N, D, H, W, `parts[p].1`], `dst` [N, D, H, W, C] with C all parts' channels in order;
-/// `scale` and `shift` are [C]. `shape` and `extents` are as in [`channel_statistics`].
+/// `scale` and `shift` are `[C]`. `shape` and `extents` are as in [`channel_statistics`].
 ///
 /// # Errors
 ///
@@ -342,7 +342,7 @@ pub fn normalize_forward<T: Element>(
 /// at invalid positions) and returns those of gamma and beta.
 ///
 /// `mean`, `inverse_std` (one over the deviation, as [`normalize_forward`] was given by way of [`affine`]),
-/// `gamma` and `beta` are [C]; `diff_dst` is [N, D, H, W, C], `diff_parts[p]` as long as `parts[p].0`. Whether
+/// `gamma` and `beta` are `[C]`; `diff_dst` is [N, D, H, W, C], `diff_parts[p]` as long as `parts[p].0`. Whether
 /// ReLU let a number pass is found out again from the parts. With [`NormalizeMode::Batch`] the statistics
 /// must be those of [`channel_statistics`] over the same parts and extents.
 ///

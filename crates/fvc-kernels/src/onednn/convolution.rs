@@ -261,7 +261,7 @@ fn trodden(geometry: &ConvGeometry, element: ElementKind) -> bool {
 }
 
 fn plan(
-    kind: PlanKind,
+    kind: &PlanKind,
     geometry: &ConvGeometry,
     element: ElementKind,
 ) -> Result<Option<std::sync::Arc<std::sync::Mutex<Plan>>>, KernelError> {
@@ -270,7 +270,7 @@ fn plan(
     }
     let threads = library()?.settle_threads();
     let key = Key::Convolution { kind: kind.clone(), spec: *geometry.spec(), element, threads };
-    cached(&key, || make(&kind, geometry, element))
+    cached(&key, || make(kind, geometry, element))
 }
 
 /// Forward; false where oneDNN has nothing fast for the geometry, and nothing was written.
@@ -281,7 +281,7 @@ pub(crate) fn forward<T: Element>(
     bias: Option<&[f32]>,
     dst: &mut [T],
 ) -> Result<bool, KernelError> {
-    let Some(plan) = plan(PlanKind::Forward { bias: bias.is_some() }, geometry, T::KIND)? else {
+    let Some(plan) = plan(&PlanKind::Forward { bias: bias.is_some() }, geometry, T::KIND)? else {
         return Ok(false);
     };
     let mut bindings = vec![
@@ -301,10 +301,9 @@ fn turned(geometry: &ConvGeometry) -> Option<ConvGeometry> {
     if spec.stride != [1; 3] {
         return None;
     }
-    let mut padding = [0; 3];
-    for axis in 0..3 {
-        padding[axis] =
-            (spec.dilation[axis] * (spec.kernel[axis] - 1)).checked_sub(spec.padding[axis])?;
+    let mut padding = spec.padding;
+    for (axis, padding) in padding.iter_mut().enumerate() {
+        *padding = (spec.dilation[axis] * (spec.kernel[axis] - 1)).checked_sub(*padding)?;
     }
     let turned = ConvGeometry::new(ConvSpec {
         in_channels: spec.out_channels,
@@ -346,7 +345,7 @@ pub(crate) fn backward_data<T: Element>(
     let pointwise = geometry.taps() == 1;
     if (accumulate || T::KIND == ElementKind::F32 || pointwise)
         && let Some(turned) = turned(geometry)
-        && let Some(plan) = plan(PlanKind::Turned { accumulate }, &turned, T::KIND)?
+        && let Some(plan) = plan(&PlanKind::Turned { accumulate }, &turned, T::KIND)?
     {
         let mut plan = lock(&plan);
         let mut around = std::mem::take(&mut plan.turned);
@@ -363,7 +362,7 @@ pub(crate) fn backward_data<T: Element>(
     if accumulate {
         return Ok(false);
     }
-    let Some(plan) = plan(PlanKind::BackwardData, geometry, T::KIND)? else { return Ok(false) };
+    let Some(plan) = plan(&PlanKind::BackwardData, geometry, T::KIND)? else { return Ok(false) };
     lock(&plan).run(&[
         Binding::read(code::ARG_DIFF_DST, diff_dst),
         Binding::read(code::ARG_WEIGHTS, weights),
@@ -381,7 +380,7 @@ pub(crate) fn backward_weights<T: Element>(
     diff_bias: Option<&mut [f32]>,
 ) -> Result<bool, KernelError> {
     let kind = PlanKind::BackwardWeights { bias: diff_bias.is_some() };
-    let Some(plan) = plan(kind, geometry, T::KIND)? else { return Ok(false) };
+    let Some(plan) = plan(&kind, geometry, T::KIND)? else { return Ok(false) };
     let mut bindings = vec![
         Binding::read(code::ARG_SRC, src),
         Binding::read(code::ARG_DIFF_DST, diff_dst),

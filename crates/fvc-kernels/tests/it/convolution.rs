@@ -304,3 +304,70 @@ fn impossible_geometries_are_refused() {
         assert!(matches!(ConvGeometry::new(wrong), Err(KernelError::Geometry(_))), "{wrong:?}");
     }
 }
+
+/// Asserts that oneDNN's path gives the portable one's numbers in both types.
+fn agree(geometry: &ConvGeometry) {
+    let case = Case::new(geometry);
+    let expected = all::<f32>(Engine::Portable, geometry, &case);
+    let found = all::<f32>(Engine::OneDnn, geometry, &case);
+    for at in 0..5 {
+        assert!(distance(&found[at], &expected[at]) < 1e-4, "{} of {geometry:?}", NAMES[at]);
+    }
+    let expected = all::<bf16>(Engine::Portable, geometry, &case);
+    let found = all::<bf16>(Engine::OneDnn, geometry, &case);
+    for at in 0..5 {
+        assert!(distance(&found[at], &expected[at]) < 0.01, "bf16 {} of {geometry:?}", NAMES[at]);
+    }
+}
+
+/// Input and output channels, input, kernel, stride, padding, dilation, groups.
+type Row = (usize, usize, [usize; 3], [usize; 3], [usize; 3], [usize; 3], [usize; 3], usize);
+
+/// Each of these came out wrong, or broke the heap, when given to oneDNN 2.6.3 as it is.
+#[test]
+fn what_onednn_gets_wrong_is_not_left_to_it() {
+    if !has_onednn("what_onednn_gets_wrong_is_not_left_to_it") {
+        return;
+    }
+    let rows: [Row; 8] = [
+        (1, 1, [10, 6, 1], [3, 3, 3], [1, 1, 2], [1, 0, 1], [1, 1, 1], 1),
+        (6, 9, [8, 1, 3], [1, 3, 4], [1, 2, 2], [0, 1, 2], [2, 1, 1], 3),
+        (64, 64, [12, 7, 3], [3, 3, 2], [2, 1, 1], [0, 1, 2], [1, 1, 1], 1),
+        (8, 8, [9, 10, 31], [2, 2, 2], [2, 2, 1], [0, 2, 0], [1, 2, 2], 1),
+        (192, 96, [8, 4, 28], [2, 4, 2], [1, 1, 1], [1, 1, 1], [1, 1, 2], 3),
+        (64, 32, [5, 3, 30], [2, 3, 2], [2, 1, 1], [1, 2, 1], [1, 2, 1], 1),
+        (96, 32, [14, 10, 31], [5, 3, 3], [2, 1, 2], [0, 0, 1], [1, 1, 1], 2),
+        (8, 8, [6, 5, 33], [1, 5, 1], [2, 1, 2], [0, 1, 0], [1, 1, 1], 1),
+    ];
+    for (in_channels, out_channels, input, kernel, stride, padding, dilation, groups) in rows {
+        let spec = ConvSpec {
+            batch: 2,
+            in_channels,
+            out_channels,
+            input,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+        };
+        agree(&ConvGeometry::new(spec).unwrap());
+    }
+}
+
+#[test]
+fn several_threads_may_share_a_plan() {
+    if !has_onednn("several_threads_may_share_a_plan") {
+        return;
+    }
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let size = [3, 5 + (thread + round) % 2, 6];
+                    agree(&ConvGeometry::new(ConvSpec::same(1, 16, 16, size, [3; 3])).unwrap());
+                }
+            });
+        }
+    });
+}

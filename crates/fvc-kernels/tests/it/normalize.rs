@@ -192,9 +192,9 @@ fn gradients_of_normalisation_are_finite_differences() {
                 let moved = |by: f64, which: bool| {
                     let (mut gamma, mut beta) = (gamma.clone(), beta.clone());
                     if which {
-                        gamma[channel] += by
+                        gamma[channel] += by;
                     } else {
-                        beta[channel] += by
+                        beta[channel] += by;
                     }
                     loss(&batch, &parts, &gamma, &beta, relu, fixed)
                 };
