@@ -340,11 +340,9 @@ pub(crate) fn backward_data<T: Element>(
     diff_src: &mut [T],
     accumulate: bool,
 ) -> Result<bool, KernelError> {
-    // As a forward convolution it is the faster one in `f32` and in `bf16` for 1x1x1, and the only one that
-    // can add to what is there; in `bf16` oneDNN's own gradient wins elsewhere.
-    let pointwise = geometry.taps() == 1;
-    if (accumulate || T::KIND == ElementKind::F32 || pointwise)
-        && let Some(turned) = turned(geometry)
+    // As a forward convolution it is faster or as fast in both types, and the only form that can add to what
+    // is there.
+    if let Some(turned) = turned(geometry)
         && let Some(plan) = plan(&PlanKind::Turned { accumulate }, &turned, T::KIND)?
     {
         let mut plan = lock(&plan);
