@@ -1,6 +1,6 @@
 //! Pools and their gradients, in safe Rust.
 //!
-//! oneDNN's pools of channels-last volumes take three to eight times as long, so there is one path only.
+//! oneDNN's pools of channels-last volumes take several times as long, so there is one path only.
 //! Each line of the result (one sample, frame and row) is made by one thread, in a fixed order of additions:
 //! the bits do not depend on the number of threads.
 
