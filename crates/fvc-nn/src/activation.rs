@@ -54,12 +54,6 @@ impl<B: Backend> Activation<B> {
 }
 
 impl<B: AutodiffBackend> Activation<B> {
-    /// Without its graph.
-    pub(crate) fn inner(self) -> Activation<B::InnerBackend> {
-        let value = TensorPrimitive::Float(B::inner(self.value.tensor()));
-        Activation { value, extents: self.extents }
-    }
-
     /// As a leaf of a new graph, whose gradient is kept.
     pub(crate) fn leaf(inner: Activation<B::InnerBackend>) -> Self {
         let value = B::float_set_require_grad(B::from_inner(inner.value.tensor()), true);

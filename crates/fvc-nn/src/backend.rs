@@ -105,6 +105,13 @@ pub trait NetworkBackend: Backend {
         portable::normalize(parts, weight, bias, running, options)
     }
 
+    /// Mean over the valid positions of each clip: `[batch, frames, rows, columns, channels]` to `[batch,
+    /// channels]`, in f32. What is not valid must be 0.
+    fn global_average(clip: Tensor<Self, 5>, extents: &Extents, engine: Engine) -> Tensor<Self, 2> {
+        let _ = engine;
+        portable::global_average(clip, extents)
+    }
+
     /// `[rows, in]` times the transpose of `[out, in]`, computed in `format`, given as f32.
     fn affine(
         input: Tensor<Self, 2>,
@@ -112,6 +119,6 @@ pub trait NetworkBackend: Backend {
         bias: Option<Tensor<Self, 1>>,
         format: DType,
     ) -> Tensor<Self, 2> {
-        portable::linear(input, weight, bias, format)
+        portable::affine(input, weight, bias, format)
     }
 }

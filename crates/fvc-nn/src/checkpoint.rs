@@ -61,10 +61,11 @@ impl Checkpoint {
         let text = serde_json::to_string(&head)
             .map_err(|error| NetworkError::Internal { what: error.to_string() })?;
         let mut all = Weights::default();
-        let parts = [("network", Some(&self.network)), ("optimizer", Some(&self.optimizer)), (
-            "best",
-            self.best.as_ref(),
-        )];
+        let parts = [
+            ("network", Some(&self.network)),
+            ("optimizer", Some(&self.optimizer)),
+            ("best", self.best.as_ref()),
+        ];
         for (prefix, part) in parts {
             for (name, weight) in part.iter().flat_map(|part| &part.by_name) {
                 all.by_name.insert(format!("{prefix}.{name}"), weight.clone());

@@ -28,7 +28,7 @@ pub struct ClipBatch {
 ///
 /// # Errors
 /// A frame cannot be scaled.
-pub fn shaped(frames: Vec<Frame>, shape: FrameShape) -> Result<Vec<Frame>, NetworkError> {
+fn shaped(frames: Vec<Frame>, shape: FrameShape) -> Result<Vec<Frame>, NetworkError> {
     let FrameShape::Square(side) = shape else { return Ok(frames) };
     frames
         .into_iter()

@@ -1,9 +1,745 @@
-//! [`NetworkBackend`] on the processor.
+//! [`NetworkBackend`] on the processor: the kernels of `fvc-kernels` as operations of Burn, with their own
+//! backward passes.
 
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{Autodiff, Flex};
+use burn::tensor::ops::FloatTensorOps;
+use burn::tensor::{Bytes, DType, FloatDType, Shape, Tensor, TensorMetadata, TensorPrimitive};
+use fvc_kernels::{
+    ConvGeometry, ConvSpec, Element, KernelError, NormalizeMode, PoolGeometry, PoolSpec, affine,
+    bf16, channel_statistics, convolution_backward_data, convolution_backward_weights,
+    convolution_forward, global_average_backward, global_average_forward, matmul,
+    max_pool_backward, max_pool_forward, normalize_backward, normalize_forward,
+};
 
-use crate::NetworkBackend;
+use crate::backend::{NetworkBackend, NormOptions, Normalized, Window};
+use crate::{Engine, Extents, portable};
 
-impl NetworkBackend for Flex {}
-impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {}
+/// What a kernel gave. Shapes are the network's own, so that an error is a fault of its code; Burn's
+/// operators end in the same way then.
+#[allow(clippy::panic, reason = "operators of Burn have no errors; no input reaches this")]
+fn sound<T>(result: Result<T, KernelError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("a layer of wrong shape: {error}"),
+    }
+}
+
+/// Whether our kernels take this: numbers that they know, and not told otherwise.
+fn kernels_take(engine: Engine, format: DType) -> bool {
+    engine == Engine::Fast && matches!(format, DType::F32 | DType::BF16)
+}
+
+/// Whether convolutions go to oneDNN; without it Burn's are faster than ours.
+fn convolutions_take(engine: Engine, format: DType) -> bool {
+    kernels_take(engine, format) && fvc_kernels::onednn::status().is_available()
+}
+
+/// A number type as Burn names it.
+trait Format: Element + burn::tensor::Element + bytemuck::Pod {
+    const FORMAT: DType;
+}
+
+impl Format for f32 {
+    const FORMAT: DType = DType::F32;
+}
+
+impl Format for bf16 {
+    const FORMAT: DType = DType::BF16;
+}
+
+/// Runs `$body` with `$number` as the type of the tensor's numbers.
+macro_rules! by_format {
+    ($format:expr, $number:ident => $body:expr) => {
+        if $format == DType::BF16 {
+            type $number = bf16;
+            $body
+        } else {
+            type $number = f32;
+            $body
+        }
+    };
+}
+
+/// A tensor of these numbers.
+fn tensor<T: Format>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
+    FlexTensor::new(
+        Bytes::from_elems(values),
+        Layout::contiguous(Shape::from(shape.to_vec())),
+        T::FORMAT,
+    )
+}
+
+/// The same numbers one after the other, in this format.
+fn plain(tensor: FlexTensor, format: DType) -> FlexTensor {
+    let tensor = if tensor.dtype() == format {
+        tensor
+    } else {
+        let format = if format == DType::BF16 { FloatDType::BF16 } else { FloatDType::F32 };
+        Flex::float_cast(tensor, format)
+    };
+    // A view is copied; so is a part of a larger storage.
+    let whole = tensor.layout().start_offset() == 0
+        && tensor.bytes().len()
+            == tensor.layout().num_elements() * if format == DType::BF16 { 2 } else { 4 };
+    if whole && tensor.is_contiguous() { tensor } else { FlexTensor::from_data(tensor.into_data()) }
+}
+
+fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+    let shape = tensor.shape();
+    std::array::from_fn(|axis| shape[axis])
+}
+
+fn numbers(tensor: &FlexTensor) -> &[f32] {
+    tensor.storage::<f32>()
+}
+
+// ---------------------------------------------------------------------------------------- convolution
+
+fn geometry(clip: &FlexTensor, weight: &FlexTensor, window: Window) -> ConvGeometry {
+    let [batch, frames, rows, columns, in_channels] = dims(clip);
+    let [out_channels, ..] = dims::<5>(weight);
+    sound(ConvGeometry::new(ConvSpec {
+        batch,
+        in_channels,
+        out_channels,
+        input: [frames, rows, columns],
+        kernel: window.kernel,
+        stride: window.stride,
+        padding: window.padding,
+        dilation: window.dilation,
+        groups: window.groups,
+    }))
+}
+
+fn convolve(
+    clip: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+    geometry: &ConvGeometry,
+) -> FlexTensor {
+    let [frames, rows, columns] = geometry.output();
+    let spec = geometry.spec();
+    let shape = [spec.batch, frames, rows, columns, spec.out_channels];
+    by_format!(clip.dtype(), T => {
+        let mut output = vec![T::ZERO; geometry.output_len()];
+        sound(convolution_forward(
+            fvc_kernels::Engine::OneDnn,
+            geometry,
+            clip.storage::<T>(),
+            numbers(weight),
+            bias.map(numbers),
+            &mut output,
+        ));
+        tensor(output, &shape)
+    })
+}
+
+#[derive(Debug)]
+struct ConvolutionStep;
+
+#[derive(Clone, Debug)]
+struct ConvolutionState {
+    clip: FlexTensor,
+    weight: FlexTensor,
+    geometry: ConvGeometry,
+}
+
+/// Parents: clip, weight, and where there is a third the bias.
+impl<const N: usize> Backward<Flex, N> for ConvolutionStep {
+    type State = ConvolutionState;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, N>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let ConvolutionState { clip, weight, geometry } = ops.state;
+        let from_above = plain(gradients.consume::<Flex>(&ops.node), clip.dtype());
+        let node = |at: usize| -> Option<NodeId> {
+            ops.parents.get(at).and_then(|own| own.as_ref().map(|own| own.id))
+        };
+        let engine = fvc_kernels::Engine::OneDnn;
+        by_format!(clip.dtype(), T => {
+            if node(1).is_some() || node(2).is_some() {
+                let mut of_weight = vec![0.0; geometry.weights_len()];
+                let mut of_bias = vec![0.0; if N > 2 { geometry.spec().out_channels } else { 0 }];
+                sound(convolution_backward_weights(
+                    engine,
+                    &geometry,
+                    clip.storage::<T>(),
+                    from_above.storage::<T>(),
+                    &mut of_weight,
+                    (N > 2).then_some(&mut of_bias[..]),
+                ));
+                if let Some(id) = node(1) {
+                    let shape: [usize; 5] = dims(&weight);
+                    gradients.register::<Flex>(id, tensor(of_weight, &shape));
+                }
+                if let Some(id) = node(2) {
+                    let shape = [of_bias.len()];
+                    gradients.register::<Flex>(id, tensor(of_bias, &shape));
+                }
+            }
+            if let Some(id) = node(0) {
+                let shape: [usize; 5] = dims(&clip);
+                let mut of_clip = vec![T::ZERO; geometry.input_len()];
+                sound(convolution_backward_data(
+                    engine,
+                    &geometry,
+                    from_above.storage::<T>(),
+                    numbers(&weight),
+                    &mut of_clip,
+                    false,
+                ));
+                gradients.register::<Flex>(id, tensor(of_clip, &shape));
+            }
+        });
+    }
+}
+
+// --------------------------------------------------------------------------------------------- pooling
+
+fn pool_geometry(clip: &FlexTensor, window: Window) -> PoolGeometry {
+    let [batch, frames, rows, columns, channels] = dims(clip);
+    sound(PoolGeometry::new(PoolSpec {
+        batch,
+        channels,
+        input: [frames, rows, columns],
+        kernel: window.kernel,
+        stride: window.stride,
+        padding: window.padding,
+    }))
+}
+
+/// The maxima, and where in its window each lay.
+fn pool(clip: &FlexTensor, geometry: &PoolGeometry) -> (FlexTensor, Vec<u8>) {
+    let [batch, _, _, _, channels] = dims(clip);
+    let [frames, rows, columns] = geometry.output();
+    let shape = [batch, frames, rows, columns, channels];
+    let mut record = vec![0; geometry.output_len()];
+    let output = by_format!(clip.dtype(), T => {
+        let mut output = vec![T::ZERO; geometry.output_len()];
+        sound(max_pool_forward(geometry, clip.storage::<T>(), &mut output, &mut record));
+        tensor(output, &shape)
+    });
+    (output, record)
+}
+
+#[derive(Debug)]
+struct PoolStep;
+
+#[derive(Clone, Debug)]
+struct PoolState {
+    record: std::sync::Arc<Vec<u8>>,
+    geometry: PoolGeometry,
+    shape: [usize; 5],
+    format: DType,
+}
+
+impl Backward<Flex, 1> for PoolStep {
+    type State = PoolState;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let PoolState { record, geometry, shape, format } = ops.state;
+        let from_above = plain(gradients.consume::<Flex>(&ops.node), format);
+        let [parent] = ops.parents;
+        let Some(parent) = parent else { return };
+        by_format!(format, T => {
+            let mut of_clip = vec![T::ZERO; geometry.input_len()];
+            let from_above = from_above.storage::<T>();
+            sound(max_pool_backward(&geometry, from_above, &record, &mut of_clip, false));
+            gradients.register::<Flex>(parent.id, tensor(of_clip, &shape));
+        });
+    }
+}
+
+// --------------------------------------------------------------------------------------- normalisation
+
+/// Everything but the parts that a normalisation is a function of.
+#[derive(Clone, Debug)]
+struct NormState {
+    parts: Vec<FlexTensor>,
+    mean: Vec<f32>,
+    inverse_deviation: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    extents: Extents,
+    relu: bool,
+    mode: NormalizeMode,
+}
+
+/// The statistics over all parts: mean and biased variance of each channel.
+fn statistics(parts: &[FlexTensor], extents: &Extents) -> (Vec<f32>, Vec<f32>) {
+    let (mut mean, mut variance) = (Vec::new(), Vec::new());
+    for part in parts {
+        let [batch, frames, rows, columns, channels] = dims(part);
+        let shape = [batch, frames, rows, columns];
+        let own = by_format!(part.dtype(), T => {
+            sound(channel_statistics(part.storage::<T>(), shape, channels, extents.valid()))
+        });
+        mean.extend(own.mean);
+        variance.extend(own.variance);
+    }
+    (mean, variance)
+}
+
+fn apply_norm(state: &NormState) -> FlexTensor {
+    let (scale, shift) = affine(&state.mean, &state.inverse_deviation, &state.weight, &state.bias);
+    let total = scale.len();
+    let [batch, frames, rows, columns, _] = dims(&state.parts[0]);
+    let positions = batch * frames * rows * columns;
+    by_format!(state.parts[0].dtype(), T => {
+        let parts: Vec<(&[T], usize)> =
+            state.parts.iter().map(|part| (part.storage::<T>(), dims::<5>(part)[4])).collect();
+        let mut output = vec![T::ZERO; positions * total];
+        sound(normalize_forward(
+            &parts,
+            [batch, frames, rows, columns],
+            state.extents.valid(),
+            &scale,
+            &shift,
+            state.relu,
+            &mut output,
+        ));
+        tensor(output, &[batch, frames, rows, columns, total])
+    })
+}
+
+/// The state of a normalisation, and the batch's statistics where it uses those.
+fn norm_state(
+    parts: Vec<FlexTensor>,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    running: Option<(&FlexTensor, &FlexTensor)>,
+    options: &NormOptions<'_>,
+) -> (NormState, Option<(FlexTensor, FlexTensor)>) {
+    let (mean, variance, mode) = if let Some((mean, variance)) = running {
+        (numbers(mean).to_vec(), numbers(variance).to_vec(), NormalizeMode::Frozen)
+    } else {
+        let (mean, variance) = statistics(&parts, options.extents);
+        (mean, variance, NormalizeMode::Batch)
+    };
+    let told = (mode == NormalizeMode::Batch).then(|| {
+        (tensor(mean.clone(), &[mean.len()]), tensor(variance.clone(), &[variance.len()]))
+    });
+    let inverse_deviation =
+        variance.iter().map(|variance| 1.0 / (variance + options.epsilon).sqrt()).collect();
+    let state = NormState {
+        parts,
+        mean,
+        inverse_deviation,
+        weight: numbers(weight).to_vec(),
+        bias: numbers(bias).to_vec(),
+        extents: options.extents.clone(),
+        relu: options.relu,
+        mode,
+    };
+    (state, told)
+}
+
+#[derive(Debug)]
+struct NormStep;
+
+/// Parents: the parts, weight, bias.
+impl<const N: usize> Backward<Flex, N> for NormStep {
+    type State = NormState;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, N>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let state = ops.state;
+        let format = state.parts[0].dtype();
+        let from_above = plain(gradients.consume::<Flex>(&ops.node), format);
+        let [batch, frames, rows, columns, _] = dims(&state.parts[0]);
+        by_format!(format, T => {
+            let parts: Vec<(&[T], usize)> =
+                state.parts.iter().map(|part| (part.storage::<T>(), dims::<5>(part)[4])).collect();
+            let mut of_parts: Vec<Vec<T>> =
+                parts.iter().map(|(part, _)| vec![T::ZERO; part.len()]).collect();
+            let mut slices: Vec<&mut [T]> =
+                of_parts.iter_mut().map(Vec::as_mut_slice).collect();
+            let (of_weight, of_bias) = sound(normalize_backward(
+                &parts,
+                [batch, frames, rows, columns],
+                state.extents.valid(),
+                &state.mean,
+                &state.inverse_deviation,
+                &state.weight,
+                &state.bias,
+                state.relu,
+                from_above.storage::<T>(),
+                state.mode,
+                &mut slices,
+            ));
+            for (at, of_part) in of_parts.into_iter().enumerate() {
+                if let Some(parent) = &ops.parents[at] {
+                    let shape: [usize; 5] = dims(&state.parts[at]);
+                    gradients.register::<Flex>(parent.id, tensor(of_part, &shape));
+                }
+            }
+            for (at, values) in [(N - 2, of_weight), (N - 1, of_bias)] {
+                if let Some(parent) = &ops.parents[at] {
+                    let shape = [values.len()];
+                    gradients.register::<Flex>(parent.id, tensor(values, &shape));
+                }
+            }
+        });
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ mean
+
+fn average(clip: &FlexTensor, extents: &Extents) -> FlexTensor {
+    let [batch, frames, rows, columns, channels] = dims(clip);
+    let shape = [batch, frames, rows, columns];
+    let values = by_format!(clip.dtype(), T => {
+        sound(global_average_forward(clip.storage::<T>(), shape, channels, extents.valid()))
+    });
+    tensor(values, &[batch, channels])
+}
+
+#[derive(Debug)]
+struct AverageStep;
+
+#[derive(Clone, Debug)]
+struct AverageState {
+    shape: [usize; 5],
+    extents: Extents,
+    format: DType,
+}
+
+impl Backward<Flex, 1> for AverageStep {
+    type State = AverageState;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let AverageState { shape, extents, format } = ops.state;
+        let from_above = plain(gradients.consume::<Flex>(&ops.node), DType::F32);
+        let [parent] = ops.parents;
+        let Some(parent) = parent else { return };
+        let [batch, frames, rows, columns, channels] = shape;
+        let grid = [batch, frames, rows, columns];
+        by_format!(format, T => {
+            let mut of_clip = vec![T::ZERO; shape.iter().product()];
+            sound(global_average_backward(
+                numbers(&from_above),
+                grid,
+                channels,
+                extents.valid(),
+                &mut of_clip,
+                false,
+            ));
+            gradients.register::<Flex>(parent.id, tensor(of_clip, &shape));
+        });
+    }
+}
+
+// -------------------------------------------------------------------------------------- linear in bf16
+
+/// `[m, k]` (or its transpose) times `[k, n]` (or its transpose), rounded to bf16 before, summed in f32.
+fn product(
+    sizes: [usize; 3],
+    turned: [bool; 2],
+    left: &FlexTensor,
+    right: &FlexTensor,
+) -> FlexTensor {
+    let mut output = vec![0.0; sizes[0] * sizes[1]];
+    let (left, right) = (left.storage::<bf16>(), right.storage::<bf16>());
+    sound(matmul(fvc_kernels::Engine::OneDnn, sizes, turned, left, right, &mut output));
+    tensor(output, &sizes[..2])
+}
+
+#[derive(Debug)]
+struct AffineStep;
+
+/// Input and weight, both rounded.
+#[derive(Clone, Debug)]
+struct AffineState {
+    input: FlexTensor,
+    weight: FlexTensor,
+}
+
+impl Backward<Flex, 2> for AffineStep {
+    type State = AffineState;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        gradients: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let AffineState { input, weight } = ops.state;
+        let from_above = plain(gradients.consume::<Flex>(&ops.node), DType::BF16);
+        let ([rows, width], [out, _]) = (dims(&input), dims::<2>(&weight));
+        let [of_input, of_weight] = ops.parents;
+        if let Some(parent) = of_input {
+            let own = product([rows, width, out], [false, false], &from_above, &weight);
+            gradients.register::<Flex>(parent.id, own);
+        }
+        if let Some(parent) = of_weight {
+            let own = product([out, width, rows], [true, false], &from_above, &input);
+            gradients.register::<Flex>(parent.id, own);
+        }
+    }
+}
+
+fn affine_low(input: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+    let ([rows, width], [out, _]) = (dims(input), dims::<2>(weight));
+    product([rows, out, width], [false, true], input, weight)
+}
+
+// ---------------------------------------------------------------------------------------- without graph
+
+fn float<B: NetworkBackend, const D: usize>(tensor: Tensor<B, D>) -> B::FloatTensorPrimitive {
+    tensor.into_primitive().tensor()
+}
+
+fn lift<B: NetworkBackend, const D: usize>(primitive: B::FloatTensorPrimitive) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+impl NetworkBackend for Flex {
+    fn convolution(
+        clip: Tensor<Self, 5>,
+        weight: Tensor<Self, 5>,
+        bias: Option<Tensor<Self, 1>>,
+        window: Window,
+        engine: Engine,
+    ) -> Tensor<Self, 5> {
+        let format = clip.dtype();
+        if !convolutions_take(engine, format) {
+            return portable::convolution(clip, weight, bias, window);
+        }
+        let clip = plain(float(clip), format);
+        let weight = plain(float(weight), DType::F32);
+        let bias = bias.map(|bias| plain(float(bias), DType::F32));
+        let geometry = geometry(&clip, &weight, window);
+        lift(convolve(&clip, &weight, bias.as_ref(), &geometry))
+    }
+
+    fn max_pool(clip: Tensor<Self, 5>, window: Window, engine: Engine) -> Tensor<Self, 5> {
+        let format = clip.dtype();
+        if !kernels_take(engine, format) || window.dilation != [1; 3] {
+            return portable::max_pool(clip, window);
+        }
+        let clip = plain(float(clip), format);
+        let geometry = pool_geometry(&clip, window);
+        lift(pool(&clip, &geometry).0)
+    }
+
+    fn normalize(
+        parts: Vec<Tensor<Self, 5>>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        running: Option<(Tensor<Self, 1>, Tensor<Self, 1>)>,
+        options: &NormOptions<'_>,
+    ) -> Normalized<Self> {
+        let format = parts.first().map_or(DType::F32, Tensor::dtype);
+        if !kernels_take(options.engine, format) {
+            return portable::normalize(parts, weight, bias, running, options);
+        }
+        let parts = parts.into_iter().map(|part| plain(float(part), format)).collect();
+        let row = |tensor: Tensor<Self, 1>| plain(float(tensor), DType::F32);
+        let (weight, bias) = (row(weight), row(bias));
+        let running = running.map(|(mean, variance)| (row(mean), row(variance)));
+        let running = running.as_ref().map(|(mean, variance)| (mean, variance));
+        let (state, told) = norm_state(parts, &weight, &bias, running, options);
+        let statistics = told.map(|(mean, variance)| (lift(mean), lift(variance)));
+        Normalized { output: lift(apply_norm(&state)), statistics }
+    }
+
+    fn global_average(clip: Tensor<Self, 5>, extents: &Extents, engine: Engine) -> Tensor<Self, 2> {
+        let format = clip.dtype();
+        // A frame beyond its clip's end is no position at all, which the kernel does not take.
+        if !kernels_take(engine, format) || extents.valid().iter().any(|own| own.contains(&0)) {
+            return portable::global_average(clip, extents);
+        }
+        lift(average(&plain(float(clip), format), extents))
+    }
+
+    fn affine(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+        format: DType,
+    ) -> Tensor<Self, 2> {
+        if format != DType::BF16 || !convolutions_take(Engine::Fast, format) {
+            return portable::affine(input, weight, bias, format);
+        }
+        let (input, weight) = (plain(float(input), format), plain(float(weight), format));
+        let output = lift(affine_low(&input, &weight));
+        match bias {
+            Some(bias) => output + bias.unsqueeze(),
+            None => output,
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------- with graph
+
+impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
+    fn convolution(
+        clip: Tensor<Self, 5>,
+        weight: Tensor<Self, 5>,
+        bias: Option<Tensor<Self, 1>>,
+        window: Window,
+        engine: Engine,
+    ) -> Tensor<Self, 5> {
+        let format = clip.dtype();
+        if !convolutions_take(engine, format) {
+            return portable::convolution(clip, weight, bias, window);
+        }
+        let (clip, weight, bias) = (float(clip), float(weight), bias.map(float));
+        let own_clip = plain(clip.primitive, format);
+        let own_weight = plain(weight.primitive, DType::F32);
+        let geometry = geometry(&own_clip, &own_weight, window);
+        let output = match bias {
+            Some(bias) => {
+                let own_bias = plain(bias.primitive, DType::F32);
+                let output = convolve(&own_clip, &own_weight, Some(&own_bias), &geometry);
+                let state = ConvolutionState { clip: own_clip, weight: own_weight, geometry };
+                let nodes = [clip.node, weight.node, bias.node];
+                match ConvolutionStep.prepare::<C>(nodes).compute_bound().stateful() {
+                    OpsKind::Tracked(prepared) => prepared.finish(state, output),
+                    OpsKind::UnTracked(prepared) => prepared.finish(output),
+                }
+            }
+            None => {
+                let output = convolve(&own_clip, &own_weight, None, &geometry);
+                let state = ConvolutionState { clip: own_clip, weight: own_weight, geometry };
+                let nodes = [clip.node, weight.node];
+                match ConvolutionStep.prepare::<C>(nodes).compute_bound().stateful() {
+                    OpsKind::Tracked(prepared) => prepared.finish(state, output),
+                    OpsKind::UnTracked(prepared) => prepared.finish(output),
+                }
+            }
+        };
+        lift(output)
+    }
+
+    fn max_pool(clip: Tensor<Self, 5>, window: Window, engine: Engine) -> Tensor<Self, 5> {
+        let format = clip.dtype();
+        if !kernels_take(engine, format) || window.dilation != [1; 3] {
+            return portable::max_pool(clip, window);
+        }
+        let clip = float(clip);
+        let own = plain(clip.primitive, format);
+        let geometry = pool_geometry(&own, window);
+        let shape = dims(&own);
+        let (output, record) = pool(&own, &geometry);
+        let state = PoolState { record: std::sync::Arc::new(record), geometry, shape, format };
+        lift(match PoolStep.prepare::<C>([clip.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(state, output),
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        })
+    }
+
+    fn normalize(
+        parts: Vec<Tensor<Self, 5>>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        running: Option<(Tensor<Self, 1>, Tensor<Self, 1>)>,
+        options: &NormOptions<'_>,
+    ) -> Normalized<Self> {
+        let format = parts.first().map_or(DType::F32, Tensor::dtype);
+        if !kernels_take(options.engine, format) || parts.len() > 4 {
+            return portable::normalize(parts, weight, bias, running, options);
+        }
+        let parts: Vec<_> = parts.into_iter().map(float).collect();
+        let (weight, bias) = (float(weight), float(bias));
+        let mut nodes: Vec<_> = parts.iter().map(|part| part.node.clone()).collect();
+        nodes.extend([weight.node.clone(), bias.node.clone()]);
+        let own = parts.into_iter().map(|part| plain(part.primitive, format)).collect();
+        let row = |tensor: Tensor<Self, 1>| plain(float(tensor).primitive, DType::F32);
+        let running = running.map(|(mean, variance)| (row(mean), row(variance)));
+        let running = running.as_ref().map(|(mean, variance)| (mean, variance));
+        let weight = plain(weight.primitive, DType::F32);
+        let bias = plain(bias.primitive, DType::F32);
+        let (state, told) = norm_state(own, &weight, &bias, running, options);
+        let output = apply_norm(&state);
+        // The number of parents is part of an operation's type.
+        macro_rules! prepared {
+            ($count:literal) => {{
+                let nodes: Result<[_; $count], _> = nodes.try_into();
+                match nodes {
+                    Ok(nodes) => match NormStep.prepare::<C>(nodes).compute_bound().stateful() {
+                        OpsKind::Tracked(prepared) => prepared.finish(state, output),
+                        OpsKind::UnTracked(prepared) => prepared.finish(output),
+                    },
+                    // The arms below count them.
+                    Err(_) => unreachable!("as many nodes as were counted"),
+                }
+            }};
+        }
+        let output = match nodes.len() {
+            3 => prepared!(3),
+            4 => prepared!(4),
+            5 => prepared!(5),
+            _ => prepared!(6),
+        };
+        let constant = |values: FlexTensor| Tensor::from_inner(lift::<Flex, 1>(values));
+        let statistics = told.map(|(mean, variance)| (constant(mean), constant(variance)));
+        Normalized { output: lift(output), statistics }
+    }
+
+    fn global_average(clip: Tensor<Self, 5>, extents: &Extents, engine: Engine) -> Tensor<Self, 2> {
+        let format = clip.dtype();
+        // A frame beyond its clip's end is no position at all, which the kernel does not take.
+        if !kernels_take(engine, format) || extents.valid().iter().any(|own| own.contains(&0)) {
+            return portable::global_average(clip, extents);
+        }
+        let clip = float(clip);
+        let own = plain(clip.primitive, format);
+        let output = average(&own, extents);
+        let state = AverageState { shape: dims(&own), extents: extents.clone(), format };
+        lift(match AverageStep.prepare::<C>([clip.node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(state, output),
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        })
+    }
+
+    fn affine(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+        format: DType,
+    ) -> Tensor<Self, 2> {
+        if format != DType::BF16 || !convolutions_take(Engine::Fast, format) {
+            return portable::affine(input, weight, bias, format);
+        }
+        let (input, weight) = (float(input), float(weight));
+        let state = AffineState {
+            input: plain(input.primitive, format),
+            weight: plain(weight.primitive, format),
+        };
+        let output = affine_low(&state.input, &state.weight);
+        let nodes = [input.node, weight.node];
+        let output = lift(match AffineStep.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(state, output),
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        });
+        match bias {
+            Some(bias) => output + bias.unsqueeze(),
+            None => output,
+        }
+    }
+}

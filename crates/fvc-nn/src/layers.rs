@@ -387,15 +387,3 @@ pub(crate) fn attention<B: NetworkBackend>(
     let weights = dropout(activation::softmax(scores, 3), share, context);
     weights.cast(format).matmul(value.cast(format)).cast(DType::F32)
 }
-
-/// Mean over the valid positions of each clip: `[batch, frames, rows, columns, channels]` to `[batch,
-/// channels]`, in f32. What is not valid must be 0.
-pub fn global_average<B: Backend>(clip: Tensor<B, 5>, extents: &Extents) -> Tensor<B, 2> {
-    let [batch, frames, rows, columns, channels] = clip.dims();
-    let device = clip.device();
-    let counts: Vec<f32> =
-        extents.valid().iter().map(|[t, h, w]| 1.0 / (t * h * w).max(1) as f32).collect();
-    let counts = Tensor::<B, 2>::from_data(TensorData::new(counts, [batch, 1]), &device);
-    let sums = clip.cast(DType::F32).reshape([batch, frames * rows * columns, channels]).sum_dim(1);
-    sums.reshape([batch, channels]) * counts
-}

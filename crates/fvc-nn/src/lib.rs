@@ -35,7 +35,7 @@ pub use error::NetworkError;
 pub use extents::Extents;
 pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
-    dropout, global_average,
+    dropout,
 };
 pub use loader::{LoadedBatch, Loader, load_batch};
 pub use loss::{Loss, LossKind};

@@ -6,6 +6,7 @@ use burn::tensor::module::{conv3d, max_pool2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor, TensorData, activation};
 
+use crate::Extents;
 use crate::backend::{NormOptions, Normalized, Window};
 
 /// See [`crate::NetworkBackend::convolution`].
@@ -92,7 +93,7 @@ pub fn normalize<B: Backend>(
 }
 
 /// See [`crate::NetworkBackend::affine`].
-pub fn linear<B: Backend>(
+pub fn affine<B: Backend>(
     input: Tensor<B, 2>,
     weight: Tensor<B, 2>,
     bias: Option<Tensor<B, 1>>,
@@ -107,4 +108,15 @@ pub fn linear<B: Backend>(
         Some(bias) => output + bias.unsqueeze(),
         None => output,
     }
+}
+
+/// See [`crate::NetworkBackend::global_average`].
+pub fn global_average<B: Backend>(clip: Tensor<B, 5>, extents: &Extents) -> Tensor<B, 2> {
+    let [batch, frames, rows, columns, channels] = clip.dims();
+    let device = clip.device();
+    let counts: Vec<f32> =
+        extents.valid().iter().map(|[t, h, w]| 1.0 / (t * h * w).max(1) as f32).collect();
+    let counts = Tensor::<B, 2>::from_data(TensorData::new(counts, [batch, 1]), &device);
+    let sums = clip.cast(DType::F32).reshape([batch, frames * rows * columns, channels]).sum_dim(1);
+    sums.reshape([batch, channels]) * counts
 }

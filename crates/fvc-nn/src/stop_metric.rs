@@ -45,7 +45,13 @@ impl StopMetric {
                 let mut wins = 0.0;
                 for (z, _) in scored.iter().filter(|(_, fake)| *fake) {
                     for (other, _) in scored.iter().filter(|(_, fake)| !*fake) {
-                        wins += if z > other { 1.0 } else if z == other { 0.5 } else { 0.0 };
+                        wins += if z > other {
+                            1.0
+                        } else if z == other {
+                            0.5
+                        } else {
+                            0.0
+                        };
                     }
                 }
                 Some(wins / (real * fake))

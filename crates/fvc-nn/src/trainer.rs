@@ -404,8 +404,7 @@ pub fn train<B: TrainBackend>(
         });
     }
     let shape = job.network.frame_shape();
-    let mut loader =
-        Loader::start(clips, shape, config.loader.threads, config.loader.prefetch)?;
+    let mut loader = Loader::start(clips, shape, config.loader.threads, config.loader.prefetch)?;
     while training.goes_on() {
         training.epoch(&sampler, steps, &mut loader, on_event)?;
     }
@@ -463,7 +462,6 @@ impl<B: TrainBackend> Training<'_, B> {
         }
         let learnt: usize = batches.iter().map(Vec::len).sum();
         let mut batches = loader.pass(batches);
-        let mut factor = 0.0;
         for (count, weight) in of_step {
             if self.cancel.load(Ordering::Relaxed) {
                 drop(batches);
@@ -476,7 +474,7 @@ impl<B: TrainBackend> Training<'_, B> {
                 let Some(batch) = batches.next() else { break };
                 loss += self.learn(batch?, number as u64, &mut gradients)?;
             }
-            factor = self.schedule.factor(self.progress.steps_before + self.progress.step);
+            let factor = self.schedule.factor(self.progress.steps_before + self.progress.step);
             let norm = self.step(&gradients, weight, factor)?;
             self.progress.loss_sum += loss;
             self.progress.weight_sum += weight;
@@ -497,16 +495,22 @@ impl<B: TrainBackend> Training<'_, B> {
             }
         }
         drop(batches);
+        if self.cancel.load(Ordering::Relaxed) {
+            // All steps are done; only the held-out sources are still to be judged.
+            self.checkpoint()?;
+            return Err(NetworkError::Cancelled);
+        }
         let learning = start.elapsed().as_secs_f64();
         let waited = loader.take_waited().as_secs_f64();
         let judged = self.judge(loader)?;
         let value = |metric: StopMetric| metric.value(&judged);
+        let last_step = (self.progress.steps_before + self.progress.step).saturating_sub(1);
         let record = EpochRecord {
             epoch: epoch + 1,
             training_loss: self.progress.loss_sum / self.progress.weight_sum.max(f64::MIN_POSITIVE),
             validation_loss: value(StopMetric::LogLoss),
             stop_metric: value(config.stop_metric),
-            learning_rate: factor * config.optimizer.head_learning_rate,
+            learning_rate: self.schedule.factor(last_step) * config.optimizer.head_learning_rate,
             skipped_steps: self.progress.skipped,
             waiting_share: if learning > 0.0 { (waited / learning).min(1.0) } else { 0.0 },
             clips_per_second: if learning > 0.0 { learnt as f64 / learning } else { 0.0 },
@@ -546,8 +550,7 @@ impl<B: TrainBackend> Training<'_, B> {
         let weights: Vec<f32> = excerpts.iter().map(|own| self.weights[own.source]).collect();
         // Drawn anew at every step from where it stands: a resumed training draws the same.
         let key = [config.seed, self.progress.epoch, self.progress.step, number, 0xD0];
-        let context =
-            Context::training(config.precision, config.engine, CounterRandom::new(&key));
+        let context = Context::training(config.precision, config.engine, CounterRandom::new(&key));
         let targets = Targets {
             labels: &labels,
             weights: &weights,
@@ -642,9 +645,8 @@ impl TrainerConfig {
     /// # Errors
     /// The setting, what it may be and what it is.
     pub fn check(&self, network: &NetworkConfig) -> Result<(), NetworkError> {
-        let wrong = |key: &str, expected: &str, found: String| {
-            NetworkError::setting(key, expected, found)
-        };
+        let wrong =
+            |key: &str, expected: &str, found: String| NetworkError::setting(key, expected, found);
         let positive: BTreeMap<&str, u64> = BTreeMap::from([
             ("epochs", self.epochs),
             ("batch", self.batch as u64),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
 use crate::backend::{NetworkBackend, Window};
-use crate::layers::{BatchNorm, Convolution2d, Initial, Linear, dropout, global_average};
-use crate::{Context, Extents};
+use crate::layers::{BatchNorm, Convolution2d, Initial, Linear, dropout};
+use crate::{Context, Extents, portable};
 
 /// What the network is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ impl<B: NetworkBackend> NaiveCnn<B> {
                         .collect(),
                 );
                 let frames_alone = clip.reshape([batch * frames, 1, rows, columns, channels]);
-                let features = global_average(frames_alone, &of_frames);
+                let features = B::global_average(frames_alone, &of_frames, context.engine());
                 let hidden = burn::tensor::activation::relu(self.hidden.forward(features, context));
                 let logits = self.head.forward(dropout(hidden, self.dropout, context), context);
                 let logits = logits.reshape([batch, frames, 1, 1, 2]);
@@ -155,5 +155,5 @@ pub(crate) fn mean_over_frames<B: Backend>(
     let valid: Vec<[usize; 3]> = extents.valid().iter().map(|clip| [clip[0], 1, 1]).collect();
     let valid = Extents::new(valid);
     let frames = masked(frames, &valid, [count, 1, 1]);
-    global_average(frames, &valid)
+    portable::global_average(frames, &valid)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
 use crate::backend::{NetworkBackend, Window};
-use crate::layers::{BatchNorm, Convolution3d, Initial, Linear, dropout, global_average};
+use crate::layers::{BatchNorm, Convolution3d, Initial, Linear, dropout};
 use crate::{Context, Extents};
 
 /// What the network is made of.
@@ -133,7 +133,7 @@ impl<B: NetworkBackend> VariableArCnn<B> {
                 Activation::of_clip(clip, extents)
             }
             _ => {
-                let features = global_average(input.clip(), &extents);
+                let features = B::global_average(input.clip(), &extents, context.engine());
                 let logits = self.head.forward(dropout(features, self.dropout, context), context);
                 Activation::of_rows(logits, extents)
             }

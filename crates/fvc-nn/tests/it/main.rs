@@ -1,1 +1,4 @@
+//! Tests of networks through their public face.
+
 mod networks;
+mod training;
