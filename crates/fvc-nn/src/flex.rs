@@ -8,7 +8,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::ops::FloatTensorOps;
+use burn::tensor::ops::{FloatTensor, FloatTensorOps};
 use burn::tensor::{Bytes, DType, FloatDType, Shape, Tensor, TensorMetadata, TensorPrimitive};
 use fvc_kernels::{
     ConvGeometry, ConvSpec, Element, KernelError, NormalizeMode, PoolGeometry, PoolSpec, affine,
@@ -99,6 +99,41 @@ fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.storage::<f32>()
 }
 
+/// A tensor of a graph, whose type Burn has no public name for.
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// A node as a tensor without numbers, for Burn finds gradients by tensors and looks at their node only.
+macro_rules! named {
+    ($node:expr) => {
+        Tracked {
+            primitive: tensor::<f32>(Vec::new(), &[0]),
+            node: $node.clone(),
+            rc: std::sync::Arc::new($node.id),
+        }
+    };
+}
+
+/// Adds to the gradient of `parent`, in place where there is one already: what several layers read has a
+/// gradient from each, and adding large tensors costs more than some of these layers. `write` is given
+/// the place, and whether to add to what is there.
+fn add_gradient<T: Format>(
+    gradients: &mut Gradients,
+    parent: Tracked,
+    shape: &[usize],
+    write: impl FnOnce(&mut [T], bool),
+) {
+    let known = gradients.remove::<Flex>(&parent).map(|known| plain(known, T::FORMAT));
+    let own = if let Some(mut known) = known {
+        write(known.storage_mut::<T>(), true);
+        known
+    } else {
+        let mut values = vec![T::ZERO; shape.iter().product()];
+        write(&mut values, false);
+        tensor(values, shape)
+    };
+    gradients.register::<Flex>(parent.node.id, own);
+}
+
 // ---------------------------------------------------------------------------------------- convolution
 
 fn geometry(clip: &FlexTensor, weight: &FlexTensor, window: Window) -> ConvGeometry {
@@ -187,18 +222,19 @@ impl<const N: usize> Backward<Flex, N> for ConvolutionStep {
                     gradients.register::<Flex>(id, tensor(of_bias, &shape));
                 }
             }
-            if let Some(id) = node(0) {
+            if let Some(parent) = &ops.parents[0] {
                 let shape: [usize; 5] = dims(&clip);
-                let mut of_clip = vec![T::ZERO; geometry.input_len()];
-                sound(convolution_backward_data(
-                    engine,
-                    &geometry,
-                    from_above.storage::<T>(),
-                    numbers(&weight),
-                    &mut of_clip,
-                    false,
-                ));
-                gradients.register::<Flex>(id, tensor(of_clip, &shape));
+                let from_above = from_above.storage::<T>();
+                add_gradient::<T>(gradients, named!(parent), &shape, |of_clip, accumulate| {
+                    sound(convolution_backward_data(
+                        engine,
+                        &geometry,
+                        from_above,
+                        numbers(&weight),
+                        of_clip,
+                        accumulate,
+                    ));
+                });
             }
         });
     }
@@ -257,10 +293,10 @@ impl Backward<Flex, 1> for PoolStep {
         let [parent] = ops.parents;
         let Some(parent) = parent else { return };
         by_format!(format, T => {
-            let mut of_clip = vec![T::ZERO; geometry.input_len()];
             let from_above = from_above.storage::<T>();
-            sound(max_pool_backward(&geometry, from_above, &record, &mut of_clip, false));
-            gradients.register::<Flex>(parent.id, tensor(of_clip, &shape));
+            add_gradient::<T>(gradients, named!(parent), &shape, |of_clip, accumulate| {
+                sound(max_pool_backward(&geometry, from_above, &record, of_clip, accumulate));
+            });
         });
     }
 }
