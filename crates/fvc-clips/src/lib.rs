@@ -37,5 +37,5 @@ pub use scale::{SCALER_VERSION, scale_frame, scale_frame_to};
 pub use scaler::{RegisteredScaler, Scaler};
 pub use size::SizeSpec;
 pub use store::{
-    ClipEntry, ClipFrame, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION,
+    ClipEntry, ClipFrame, ClipHeader, ClipReader, ClipStore, ClipWriter, FORMAT_VERSION, as_stored,
 };

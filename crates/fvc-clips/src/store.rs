@@ -544,6 +544,27 @@ impl ClipReader {
     }
 }
 
+/// A scaled picture as a clip would give it back: what a network has learnt from, for what it shall judge.
+///
+/// # Errors
+/// A side is odd.
+pub fn as_stored(frame: &Frame) -> Result<Frame, ClipStoreError> {
+    let (width, height) = (frame.width(), frame.height());
+    let wrong = |found: String| ClipStoreError::Corrupt {
+        path: PathBuf::new(),
+        expected: "a picture of even sides".to_owned(),
+        found,
+    };
+    if !width.is_multiple_of(2) || !height.is_multiple_of(2) {
+        return Err(wrong(format!("{width}x{height}")));
+    }
+    let mut planes = Vec::new();
+    rgb_to_420(frame, &mut planes);
+    let rgb = rgb_of_420(&planes, width as usize, height as usize);
+    Frame::new(width, height, rgb, frame.index, frame.time)
+        .map_err(|error| wrong(error.to_string()))
+}
+
 /// The number in four bytes.
 fn u32_of(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte))

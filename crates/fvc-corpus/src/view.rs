@@ -452,20 +452,57 @@ impl<'a> EvalView<'a> {
         fitted: &Fitted<T>,
         score: fn(&T, &[f64]) -> f64,
     ) -> Result<Predictions, LeakError> {
-        let scope = fitted.scope();
-        let mut rows = Vec::with_capacity(self.rows.len());
+        self.check_unseen(fitted.scope())?;
+        let scores: Vec<f64> =
+            self.rows.iter().map(|&at| score(fitted, self.examples.values_of(at))).collect();
+        Ok(self.beside_labels(scores))
+    }
+
+    /// Scores all rows at once with `fitted`, for models that look at the sources' clips rather than at
+    /// values, and only then puts the labels beside the scores. `score` is given what it reads clips with,
+    /// which knows no label, and gives one score a row, in their order; rows without one are left out of
+    /// the result.
+    ///
+    /// # Errors
+    /// A row belongs to a group or is a source that the model was fitted on, or `score` fails.
+    pub fn score_clips_with<T, R: ?Sized, E: From<LeakError>>(
+        &self,
+        fitted: &Fitted<T>,
+        reader: &R,
+        score: fn(&R, &T, &[ContentId]) -> Result<Vec<f64>, E>,
+    ) -> Result<Predictions, E> {
+        self.check_unseen(fitted.scope())?;
+        let sources: Vec<ContentId> =
+            self.rows.iter().map(|&at| self.examples.rows[at].content_id).collect();
+        let scores = score(reader, fitted, &sources)?;
+        Ok(self.beside_labels(scores))
+    }
+
+    fn check_unseen(&self, scope: &FitScope) -> Result<(), LeakError> {
         for &at in &self.rows {
             let row = &self.examples.rows[at];
             if scope.groups.contains(&row.group) || scope.contains(&row.content_id) {
                 return Err(LeakError { content_id: row.content_id, group: row.group.clone() });
             }
-            rows.push(Prediction {
-                content_id: row.content_id,
-                group: row.group.clone(),
-                label: row.label,
-                score: score(fitted, self.examples.values_of(at)),
-            });
         }
-        Ok(Predictions { rows })
+        Ok(())
+    }
+
+    fn beside_labels(&self, scores: Vec<f64>) -> Predictions {
+        let rows = self
+            .rows
+            .iter()
+            .zip(scores)
+            .map(|(&at, score)| {
+                let row = &self.examples.rows[at];
+                Prediction {
+                    content_id: row.content_id,
+                    group: row.group.clone(),
+                    label: row.label,
+                    score,
+                }
+            })
+            .collect();
+        Predictions { rows }
     }
 }

@@ -217,7 +217,7 @@ impl Chain {
     }
 }
 
-fn stop_if(cancel: &AtomicBool) -> Result<(), LearnError> {
+pub(crate) fn stop_if(cancel: &AtomicBool) -> Result<(), LearnError> {
     if cancel.load(Ordering::Relaxed) { Err(LearnError::Cancelled) } else { Ok(()) }
 }
 
@@ -388,7 +388,7 @@ fn score(
         .collect())
 }
 
-fn scored_rows(rows: &[ScoredSource]) -> Result<ScoredRows, LearnError> {
+pub(crate) fn scored_rows(rows: &[ScoredSource]) -> Result<ScoredRows, LearnError> {
     ScoredRows::new(rows.iter().map(|row| Scored {
         fold: row.fold,
         group: &row.group,
@@ -434,6 +434,28 @@ pub fn cross_validate(
     }
     let rows = scored_rows(&predictions)?;
     let (draws, seed) = (settings.bootstrap_draws, settings.seed);
+    let baselines = baselines_over_folds(examples, roles, split, settings, cancel)?;
+    let (baselines, margins) = judge_baselines(&rows, baselines, settings);
+    Ok(CrossValidation {
+        model: kind,
+        folds,
+        by_source: evaluate(&rows, Weighting::Sources, draws, seed),
+        by_group: evaluate(&rows, Weighting::Groups, draws, seed),
+        predictions,
+        baselines,
+        margins,
+        notes,
+    })
+}
+
+/// The trivial models over the outer folds.
+pub(crate) fn baselines_over_folds(
+    examples: &Examples,
+    roles: &ColumnRoles,
+    split: &Split,
+    settings: &TrainSettings,
+    cancel: &AtomicBool,
+) -> Result<Vec<ScoredBaseline>, LearnError> {
     let mut baselines = Vec::new();
     for (name, inputs) in baseline_inputs(examples, roles)? {
         let mut scored = Vec::new();
@@ -450,24 +472,37 @@ pub fn cross_validate(
         }
         baselines.push((name, note, scored_rows(&scored)?));
     }
-    let (baselines, margins) = judge_baselines(&rows, baselines, settings);
-    Ok(CrossValidation {
-        model: kind,
-        folds,
-        by_source: evaluate(&rows, Weighting::Sources, draws, seed),
-        by_group: evaluate(&rows, Weighting::Groups, draws, seed),
-        predictions,
-        baselines,
-        margins,
-        notes,
-    })
+    Ok(baselines)
+}
+
+/// The trivial models on the sealed part.
+pub(crate) fn baselines_sealed(
+    examples: &Examples,
+    roles: &ColumnRoles,
+    split: &Split,
+    opening: &SealedOpening,
+    settings: &TrainSettings,
+) -> Result<Vec<ScoredBaseline>, LearnError> {
+    let mut baselines = Vec::new();
+    for (name, inputs) in baseline_inputs(examples, roles)? {
+        let inputs = inputs.as_ref().unwrap_or(examples);
+        let (train, eval) = (split.training(inputs)?, split.open_sealed(opening, inputs)?);
+        let mut note = None;
+        let scored = if name == "majority" {
+            majority(&train, &eval, 0)?
+        } else {
+            fit_baseline(&train, &eval, 0, settings, &mut note)?
+        };
+        baselines.push((name, note, scored_rows(&scored)?));
+    }
+    Ok(baselines)
 }
 
 /// A baseline's name, its note and its scores.
-type ScoredBaseline = (&'static str, Option<String>, ScoredRows);
+pub(crate) type ScoredBaseline = (&'static str, Option<String>, ScoredRows);
 
 /// The numbers of the baselines, and how far the model that scored `rows` is above them.
-fn judge_baselines(
+pub(crate) fn judge_baselines(
     rows: &ScoredRows,
     scored: Vec<ScoredBaseline>,
     settings: &TrainSettings,
@@ -616,18 +651,7 @@ pub fn evaluate_sealed(
         .collect();
     let rows = scored_rows(&predictions)?;
     let (draws, seed) = (settings.bootstrap_draws, settings.seed);
-    let mut baselines = Vec::new();
-    for (name, inputs) in baseline_inputs(examples, roles)? {
-        let inputs = inputs.as_ref().unwrap_or(examples);
-        let (train, eval) = (split.training(inputs)?, split.open_sealed(opening, inputs)?);
-        let mut note = None;
-        let scored = if name == "majority" {
-            majority(&train, &eval, 0)?
-        } else {
-            fit_baseline(&train, &eval, 0, settings, &mut note)?
-        };
-        baselines.push((name, note, scored_rows(&scored)?));
-    }
+    let baselines = baselines_sealed(examples, roles, split, opening, settings)?;
     let (baselines, margins) = judge_baselines(&rows, baselines, settings);
     Ok(SealedEvaluation {
         by_source: evaluate(&rows, Weighting::Sources, draws, seed),

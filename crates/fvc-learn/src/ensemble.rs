@@ -109,7 +109,11 @@ impl Ensemble {
         let mut bases = Vec::new();
         for name in text.split(',') {
             match name.parse::<ModelKind>() {
-                Ok(kind) if kind != ModelKind::Ensemble && !bases.contains(&kind) => {
+                Ok(kind)
+                    if kind != ModelKind::Ensemble
+                        && !kind.is_network()
+                        && !bases.contains(&kind) =>
+                {
                     bases.push(kind);
                 }
                 _ => return Err(read.error("bases", expected(), &text)),

@@ -27,6 +27,22 @@ pub enum LearnError {
         /// The stage, as in the names of its columns.
         stage: &'static str,
     },
+    /// A model that learns from clips was asked to fit on rows of features.
+    #[error("Model {model} learns from clips: it has no fit on features")]
+    LearnsFromClips {
+        /// The model.
+        model: &'static str,
+    },
+    /// A network could not be trained or asked.
+    #[error("{model}: {problem}")]
+    Network {
+        /// The model.
+        model: &'static str,
+        /// What went wrong, for people.
+        problem: String,
+        /// Whether the user's settings are at fault.
+        by_settings: bool,
+    },
     /// The model has no parameter of this name.
     #[error("Model {model} has no parameter {found} (expected one of {expected})")]
     UnknownParameter {

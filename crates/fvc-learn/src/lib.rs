@@ -28,6 +28,8 @@
 //! The families behind [`ModelKind`] are logistic regression and linear machines ([`LinearModel`]),
 //! machines with Gaussian kernel ([`KernelModel`]), boosted trees ([`TreeModel`]) and ensembles of
 //! these ([`EnsembleModel`]), whose weights are learnt on groups that their models have not seen.
+//! Models that learn from clips are fitted by a [`ClipEstimator`] and judged in the same way
+//! ([`cross_validate_clips`]).
 //!
 //! Everywhere the group is what is drawn, held out and counted: sources of one origin are not
 //! independent, and a number that takes them so is too good. Every fit is a function of its rows,
@@ -105,6 +107,7 @@
 mod boosting;
 mod bootstrap;
 mod calibration;
+mod clip_estimator;
 mod cross_validation;
 mod detector;
 mod ensemble;
@@ -123,6 +126,10 @@ mod training_table;
 pub use boosting::{Tree, TreeModel};
 pub use bootstrap::{Estimate, Evaluation, Interval, LEVEL, Margin};
 pub use calibration::Calibration;
+pub use clip_estimator::{
+    ClipDetector, ClipEstimator, ClipFit, ClipReading, cross_validate_clips, evaluate_sealed_clips,
+    fit_final_clips,
+};
 pub use cross_validation::{
     Baseline, ColumnRoles, CrossValidation, FoldOutcome, GridPoint, ScoredSource, SealedEvaluation,
     Selection, TrainEvent, TrainSettings, cross_validate, evaluate_sealed, fit_final,

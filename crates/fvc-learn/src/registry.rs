@@ -35,6 +35,14 @@ pub enum ModelKind {
     Xgboost,
     /// A meta-learner or a weighted average over others of these.
     Ensemble,
+    /// A 3-D network of Inception blocks over clips of any shape.
+    VariableArCnn,
+    /// A small 2-D network on each frame.
+    NaiveCnn,
+    /// A vision transformer on each frame, recurrent units over frames.
+    VitGru,
+    /// A vision transformer on each frame, attention over frames.
+    VitTransformer,
 }
 
 /// What fits a model.
@@ -44,6 +52,7 @@ enum Family {
     SupportVectors,
     Trees,
     Stack,
+    Network,
 }
 
 /// How much of a family's parameters a selection tries.
@@ -73,7 +82,7 @@ struct Entry {
     about: &'static str,
 }
 
-const REGISTRY: [Entry; 9] = [
+const REGISTRY: [Entry; 13] = [
     Entry {
         kind: ModelKind::LogisticRegression,
         family: Family::Logistic,
@@ -146,19 +155,70 @@ const REGISTRY: [Entry; 9] = [
         stages: &[],
         about: "Meta-learner or weighted average over other models, learnt on groups that these have not seen",
     },
+    Entry {
+        kind: ModelKind::VariableArCnn,
+        family: Family::Network,
+        name: "variable_ar_cnn",
+        aliases: &["variable_ar", "inception3d"],
+        stages: &[],
+        about: "3-D network of Inception blocks on clips of any shape, never squashed to a square",
+    },
+    Entry {
+        kind: ModelKind::NaiveCnn,
+        family: Family::Network,
+        name: "naive_cnn",
+        aliases: &["cnn"],
+        stages: &[],
+        about: "Small 2-D network on each frame of a clip, averaged: a baseline that cannot see order",
+    },
+    Entry {
+        kind: ModelKind::VitGru,
+        family: Family::Network,
+        name: "vit_gru",
+        aliases: &["vitgru"],
+        stages: &[],
+        about: "Vision transformer on each frame of a clip, gated recurrent units over the frames",
+    },
+    Entry {
+        kind: ModelKind::VitTransformer,
+        family: Family::Network,
+        name: "vit_transformer",
+        aliases: &["vittransformer"],
+        stages: &[],
+        about: "Vision transformer on each frame of a clip, attention over the frames in their order",
+    },
 ];
 
+/// How many of the registry's models learn from features; those behind them learn from clips.
+const FEATURE_MODELS: usize = 9;
+
 impl ModelKind {
-    /// Every model.
-    pub const ALL: [Self; REGISTRY.len()] = {
-        let mut all = [Self::LogisticRegression; REGISTRY.len()];
+    /// Every model that learns from features.
+    pub const ALL: [Self; FEATURE_MODELS] = {
+        let mut all = [Self::LogisticRegression; FEATURE_MODELS];
         let mut at = 0;
-        while at < REGISTRY.len() {
+        while at < FEATURE_MODELS {
             all[at] = REGISTRY[at].kind;
             at += 1;
         }
         all
     };
+
+    /// Every model that learns from clips.
+    pub const NETWORKS: [Self; REGISTRY.len() - FEATURE_MODELS] = {
+        let mut all = [Self::VariableArCnn; REGISTRY.len() - FEATURE_MODELS];
+        let mut at = FEATURE_MODELS;
+        while at < REGISTRY.len() {
+            all[at - FEATURE_MODELS] = REGISTRY[at].kind;
+            at += 1;
+        }
+        all
+    };
+
+    /// Whether it learns from clips: such a model is fitted by a [`crate::ClipEstimator`].
+    pub fn is_network(self) -> bool {
+        self.entry().family == Family::Network
+    }
 
     fn entry(self) -> &'static Entry {
         // One line each, in the order of the enum: the tests hold the two together.
@@ -232,7 +292,7 @@ impl ModelKind {
     /// Parameter sets to choose from; what a set does not name keeps its default.
     pub fn grid(self, grid: Grid) -> Vec<Parameters> {
         match (self.entry().family, grid) {
-            (_, Grid::None) => vec![Parameters::new()],
+            (_, Grid::None) | (Family::Network, _) => vec![Parameters::new()],
             (Family::Stack, _) => {
                 let strengths: &[f64] =
                     if grid == Grid::Small { &[1.0] } else { &[0.01, 0.1, 1.0, 10.0] };
@@ -378,6 +438,7 @@ impl ModelKind {
             }
             Family::Trees => Box::new(GradientBoosting::checked(parameters, seed)?),
             Family::Stack => Box::new(Ensemble::checked(parameters, seed)?),
+            Family::Network => return Err(LearnError::LearnsFromClips { model: entry.name }),
         })
     }
 
@@ -397,7 +458,8 @@ impl ModelKind {
                 PreprocessorConfig { collinearity: by_correlation, ..PreprocessorConfig::default() }
             }
             (_, Family::Logistic | Family::SupportVectors) => PreprocessorConfig::default(),
-            (_, Family::Stack) => {
+            // Networks see no row of features at all.
+            (_, Family::Stack | Family::Network) => {
                 PreprocessorConfig { impute: false, scale: false, collinearity: Collinearity::OFF }
             }
             (_, Family::Trees) => {
@@ -444,7 +506,9 @@ impl ModelKind {
     pub fn without_inner_split(self) -> Parameters {
         match self.entry().family {
             Family::Trees => Parameters::from([("early_stopping_rounds".to_owned(), 0.0.into())]),
-            Family::Logistic | Family::SupportVectors | Family::Stack => Parameters::new(),
+            Family::Logistic | Family::SupportVectors | Family::Stack | Family::Network => {
+                Parameters::new()
+            }
         }
     }
 }

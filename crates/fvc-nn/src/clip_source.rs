@@ -1,10 +1,10 @@
 //! [`ClipSource`]: where the frames of clips come from while a network learns. Nothing is decoded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use fvc_clips::{ClipReader, ClipStore, SizeSpec};
+use fvc_clips::ClipReader;
 use fvc_media::{ContentId, Frame};
 use serde::{Deserialize, Serialize};
 
@@ -40,12 +40,12 @@ pub trait ClipSource: Send + Sync {
     fn window(&self, key: &ClipKey, window: usize) -> Result<Vec<Frame>, NetworkError>;
 }
 
-/// Clips of one size in a clip store. Indexes are read once and kept; frames are read by position each
-/// time, checked against their hashes.
+/// Clips as files of a clip store. Indexes are read once and kept; frames are read by position each time,
+/// checked against their hashes.
 #[derive(Debug)]
 pub struct StoredClips {
-    store: ClipStore,
-    size: SizeSpec,
+    root: PathBuf,
+    files: BTreeMap<ClipKey, PathBuf>,
     known: Mutex<HashMap<ClipKey, Known>>,
 }
 
@@ -55,12 +55,21 @@ struct Known {
     size: (usize, usize),
 }
 
+/// The file of one clip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClipFile {
+    /// The clip.
+    pub key: ClipKey,
+    /// Its file, from the store's root.
+    pub path: PathBuf,
+}
+
 impl StoredClips {
-    /// The clips of this size below `root`, made under the store's `tag`.
+    /// These files below `root`.
     ///
     /// # Errors
-    /// There is no such store.
-    pub fn open(root: &Path, tag: &str, size: SizeSpec) -> Result<Self, NetworkError> {
+    /// There is no such folder.
+    pub fn open(root: &Path, files: &[ClipFile]) -> Result<Self, NetworkError> {
         if !root.is_dir() {
             return Err(NetworkError::File {
                 path: PathBuf::from(root),
@@ -68,12 +77,20 @@ impl StoredClips {
                 found: "none".to_owned(),
             });
         }
-        let store = ClipStore::open(root)?.with_tag(tag);
-        Ok(Self { store, size, known: Mutex::new(HashMap::new()) })
+        let files = files.iter().map(|file| (file.key.clone(), file.path.clone())).collect();
+        Ok(Self { root: root.to_owned(), files, known: Mutex::new(HashMap::new()) })
+    }
+
+    /// Whether there is a file for this clip.
+    pub fn has(&self, key: &ClipKey) -> bool {
+        self.files.contains_key(key)
     }
 
     fn reader(&self, key: &ClipKey) -> Result<ClipReader, NetworkError> {
-        Ok(self.store.read(&key.content_id, key.variant, self.size)?)
+        let file = self.files.get(key).ok_or_else(|| NetworkError::Internal {
+            what: format!("no file of variant {} of source {}", key.variant, key.content_id),
+        })?;
+        Ok(ClipReader::open(&self.root.join(file))?)
     }
 
     fn known(&self, key: &ClipKey) -> Result<Known, NetworkError> {

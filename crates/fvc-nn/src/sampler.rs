@@ -51,7 +51,7 @@ pub struct Sampler<'a> {
 
 /// Where a window of `length` frames may be cut: the first frames of all excerpts that together show
 /// every frame.
-fn starts(length: usize, frames: usize) -> Vec<usize> {
+pub(crate) fn starts(length: usize, frames: usize) -> Vec<usize> {
     if length <= frames {
         return vec![0];
     }

@@ -258,7 +258,7 @@ impl TrainConfig {
         let bases: Vec<&str> = self
             .models
             .iter()
-            .filter(|kind| **kind != ModelKind::Ensemble)
+            .filter(|kind| **kind != ModelKind::Ensemble && !kind.is_network())
             .map(|kind| kind.name())
             .collect();
         if bases.len() > 1 {

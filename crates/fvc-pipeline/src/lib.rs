@@ -49,10 +49,13 @@ mod inputs;
 mod join_units;
 mod lock;
 mod merge;
+mod network_child;
+mod network_training;
 mod pass;
 pub mod plan;
 mod prediction;
 mod progress;
+mod replayed_clips;
 pub mod runs;
 mod scaled_sinks;
 mod sealed_record;
@@ -75,6 +78,7 @@ pub use indexing::{
     index_share,
 };
 pub use merge::{MergeOutcome, merge};
+pub use network_child::network_child_if_requested;
 pub use plan::{Stage, StageSelection};
 pub use prediction::{
     FilePrediction, KnownAs, LoadedModel, PredictOptions, Predictions, ScoredFile, predict,

@@ -273,6 +273,18 @@ pub fn feature_name(
     name(config, task, draw)
 }
 
+/// The name of a clip of the store, to look it up.
+///
+/// # Errors
+/// The draw cannot be written as JSON.
+pub(crate) fn clip_name(
+    config: &Config,
+    size: SizeSpec,
+    draw: Option<&Draw>,
+) -> Result<String, PipelineError> {
+    name(config, Task::Clip(size), draw)
+}
+
 /// What of `wanted` is still missing, and why a pass is needed for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Owed {

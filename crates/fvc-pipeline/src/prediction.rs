@@ -7,18 +7,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fvc_clips::RegisteredScaler;
-use fvc_corpus::{DecodeCounts, Failure, GroupId, Index, Manifest};
+use burn::backend::Flex;
+use fvc_clips::{RegisteredScaler, SizeSpec, as_stored, letterbox};
+use fvc_corpus::{DecodeCounts, Failure, FitScope, GroupId, Index, Manifest};
 use fvc_features::{Extractor, NATIVE, SCALED};
-use fvc_learn::{Assessment, Detector, Verdict};
+use fvc_learn::{Assessment, ClipDetector, Detector, ModelKind, Verdict};
 use fvc_media::{
     ContentId, DecodeVerdict, Frame, Limits, MediaCache, PartialPolicy, ReadMode, Reader, Reason,
 };
+use fvc_nn::{Network, SavedNetwork};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::feature_tables::facts_of;
 use crate::inputs::gather_files;
+use crate::network_training::learn_error;
 use crate::pass::{clip_facts, media_failure};
 use crate::progress::Part;
 use crate::training::{ModelRecipe, all_columns};
@@ -30,10 +33,62 @@ pub struct LoadedModel {
     /// Where it came from.
     pub path: PathBuf,
     /// The detector.
-    pub detector: Detector,
+    pub detector: AnyDetector,
     /// How it was made.
     pub recipe: ModelRecipe,
     scaler: RegisteredScaler,
+}
+
+/// A detector of either kind.
+pub enum AnyDetector {
+    /// Of features.
+    Rows(Box<Detector>),
+    /// Of clips: the detector, its network with all weights, and the size of its clips.
+    Clips(Box<(ClipDetector<SavedNetwork>, Network<Flex>, SizeSpec)>),
+}
+
+impl std::fmt::Debug for AnyDetector {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("AnyDetector").field(&self.kind()).finish()
+    }
+}
+
+impl AnyDetector {
+    /// The model's name.
+    pub fn kind(&self) -> ModelKind {
+        match self {
+            Self::Rows(detector) => detector.kind(),
+            Self::Clips(own) => own.0.kind(),
+        }
+    }
+
+    /// What it was fitted on.
+    pub fn scope(&self) -> &FitScope {
+        match self {
+            Self::Rows(detector) => detector.scope(),
+            Self::Clips(own) => own.0.scope(),
+        }
+    }
+
+    /// Reads the file of either kind.
+    fn load(path: &Path) -> Result<(Self, serde_json::Value), PipelineError> {
+        if !ClipDetector::<SavedNetwork>::is_one(path) {
+            let (detector, recipe) = Detector::load(path)?;
+            return Ok((Self::Rows(Box::new(detector)), recipe));
+        }
+        let (detector, recipe) = ClipDetector::<SavedNetwork>::load(path)?;
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let saved = detector.model();
+        let network = saved
+            .load(folder)
+            .map_err(|error| PipelineError::Learn(learn_error(detector.kind(), error)))?;
+        let size = saved.size.parse::<SizeSpec>().map_err(|error| PipelineError::Corrupt {
+            path: path.to_owned(),
+            expected: "the size of a clip".to_owned(),
+            found: error.to_string(),
+        })?;
+        Ok((Self::Clips(Box::new((detector, network, size))), recipe))
+    }
 }
 
 impl LoadedModel {
@@ -52,7 +107,7 @@ impl LoadedModel {
                 found: "a device, pipe or socket".to_owned(),
             });
         }
-        let (detector, recipe) = Detector::load(&path)?;
+        let (detector, recipe) = AnyDetector::load(&path)?;
         let recipe: ModelRecipe =
             serde_json::from_value(recipe).map_err(|error| PipelineError::Corrupt {
                 path: path.clone(),
@@ -81,7 +136,11 @@ impl LoadedModel {
             });
         };
         let known = all_columns();
-        if let Some(unknown) = detector.columns().iter().find(|column| !known.contains(column)) {
+        let columns = match &detector {
+            AnyDetector::Rows(detector) => detector.columns(),
+            AnyDetector::Clips(_) => &[],
+        };
+        if let Some(unknown) = columns.iter().find(|column| !known.contains(column)) {
             return Err(PipelineError::Recipe {
                 path,
                 expected: format!("feature {unknown}"),
@@ -303,12 +362,39 @@ fn predict_file(
         return FilePrediction::InTrainingCorpus { path: path.to_owned(), content_id, known_as };
     }
     let recipe = &model.recipe.recipe;
+    let network = match &model.detector {
+        AnyDetector::Rows(_) => None,
+        AnyDetector::Clips(own) => Some(&**own),
+    };
+    let mut windows: Vec<Vec<Frame>> = Vec::new();
     let mut native = Extractor::new(&NATIVE);
     let mut scaled = Extractor::new(&SCALED);
     let mut scaled_size = None;
     let mut frames = 0_usize;
     let mut unscalable = None;
     let report = reader.read_clip(path, &recipe.sampling, ReadMode::WindowsOnly, &mut |window| {
+        if let Some((_, _, size)) = network {
+            let own: Result<Vec<Frame>, _> = window
+                .frames
+                .iter()
+                .map(|frame| {
+                    let small = model.scaler.scale(frame, size.without_bars())?;
+                    let framed = if size.is_letterbox() { letterbox(small, *size)? } else { small };
+                    as_stored(&framed)
+                })
+                .collect();
+            match own {
+                Ok(own) => {
+                    frames += own.len();
+                    windows.push(own);
+                }
+                Err(error) => {
+                    unscalable = Some(error.to_string());
+                    return ControlFlow::Break(());
+                }
+            }
+            return ControlFlow::Continue(());
+        }
         for frame in &window.frames {
             native.push(frame);
             let small: Frame = match model.scaler.scale(frame, recipe.size) {
@@ -346,12 +432,39 @@ fn predict_file(
     if frames == 0 {
         return failed(Reason::Corrupt.code(), "at least one frame", "none".to_owned());
     }
+    let checked = match report.verdict {
+        DecodeVerdict::Ok => "whole file checked",
+        DecodeVerdict::Partial { .. } => "damaged; whole windows used",
+        DecodeVerdict::Sampled => "sampled, not fully checked",
+    };
+    let scored = |assessment: Assessment| {
+        FilePrediction::Scored(Box::new(ScoredFile {
+            path: path.to_owned(),
+            content_id,
+            assessment,
+            checked,
+            frames,
+        }))
+    };
+    let detector = match &model.detector {
+        AnyDetector::Clips(own) => {
+            let (detector, network, _) = &**own;
+            return match detector.model().score_frames(network, &windows) {
+                Ok(margin) => scored(detector.assess(margin)),
+                Err(error) => failed(
+                    Reason::Unsupported.code(),
+                    "frames that the network can be shown",
+                    error.to_string(),
+                ),
+            };
+        }
+        AnyDetector::Rows(detector) => detector,
+    };
     let mut values = native.finish(&clip_facts(&report.facts, false, None));
     values.extend(scaled.finish(&clip_facts(&report.facts, false, scaled_size)));
     values.extend(facts_of(&report.facts));
     let known = all_columns();
-    let wanted: Option<Vec<f64>> = model
-        .detector
+    let wanted: Option<Vec<f64>> = detector
         .columns()
         .iter()
         .map(|column| known.iter().position(|own| own == column).map(|at| values[at]))
@@ -360,15 +473,5 @@ fn predict_file(
     let Some(wanted) = wanted else {
         return failed(Reason::Unsupported.code(), "known features", "another model".to_owned());
     };
-    FilePrediction::Scored(Box::new(ScoredFile {
-        path: path.to_owned(),
-        content_id,
-        assessment: model.detector.assess(&wanted),
-        checked: match report.verdict {
-            DecodeVerdict::Ok => "whole file checked",
-            DecodeVerdict::Partial { .. } => "damaged; whole windows used",
-            DecodeVerdict::Sampled => "sampled, not fully checked",
-        },
-        frames,
-    }))
+    scored(detector.assess(&wanted))
 }

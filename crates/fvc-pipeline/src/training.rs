@@ -9,10 +9,12 @@ use fvc_corpus::{
 };
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
-    ColumnRoles, CrossValidation, LearnError, ModelBody, ModelKind, SealedEvaluation, TrainEvent,
-    cross_validate, evaluate_sealed, fit_final,
+    ClipDetector, ClipEstimator, ColumnRoles, CrossValidation, Detector, LearnError, ModelBody,
+    ModelKind, SealedEvaluation, Selection, TrainEvent, cross_validate, cross_validate_clips,
+    evaluate_sealed, evaluate_sealed_clips, fit_final, fit_final_clips,
 };
 use fvc_media::ContentId;
+use fvc_nn::SavedNetwork;
 use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{container_columns, duration_columns, facts_columns, size_columns};
@@ -23,6 +25,7 @@ use crate::gathering::IndexRecord;
 use crate::grouping::{Grouping, group_sources, read_grouped_index};
 use crate::lock::Lock;
 use crate::merge::stage_names;
+use crate::network_training::{NetworkTraining, settings_of};
 use crate::plan::StageSelection;
 use crate::progress::Part;
 use crate::stage_record::StageRecord;
@@ -107,7 +110,7 @@ pub struct SealedResult {
 /// the prefixes of the tables' columns.
 fn needed(config: &Config) -> Result<Vec<FeatureTable>, LearnError> {
     let mut kinds = Vec::new();
-    for &kind in &config.train.models {
+    for &kind in config.train.models.iter().filter(|kind| !kind.is_network()) {
         kinds.extend(kind.members(&config.train.settings(kind).parameters)?);
     }
     let sees = |prefix: &str| {
@@ -147,6 +150,7 @@ fn roles(config: &Config, tables: &[FeatureTable]) -> ColumnRoles {
 fn join_tables(
     tables: Vec<(&str, FeatureMatrix)>,
     facts: FeatureMatrix,
+    variants: u32,
 ) -> Result<FeatureMatrix, PipelineError> {
     let index = |matrix: FeatureMatrix| -> BTreeMap<(ContentId, u32), Vec<f64>> {
         matrix.rows.into_iter().map(|row| ((row.content_id, row.variant), row.values)).collect()
@@ -177,6 +181,12 @@ fn join_tables(
     }
     columns.extend(facts.columns.iter().cloned());
     let facts = index(facts);
+    if first.is_none() {
+        // Networks look at clips: what there is to learn from is every source with its variants.
+        for (content_id, _) in facts.keys() {
+            joined.extend((0..=variants).map(|variant| ((*content_id, variant), Vec::new())));
+        }
+    }
     let mut rows = Vec::with_capacity(joined.len());
     for ((content_id, variant), mut values) in joined {
         // Facts are of the source: every variant stands for the file that it came from.
@@ -202,6 +212,10 @@ pub fn check_training(
     let wrong =
         |error: LearnError| PipelineError::Config { path: None, problem: error.to_string() };
     for &kind in &config.train.models {
+        if kind.is_network() {
+            settings_of(config, kind)?;
+            continue;
+        }
         let settings = config.train.settings(kind);
         kind.estimator(&settings.parameters, settings.seed).map_err(wrong)?;
     }
@@ -284,7 +298,11 @@ pub fn train(
     for &table in &needed {
         tables.push((table.name(), read_table(environment, table)?));
     }
-    let matrix = join_tables(tables, read_table(environment, FeatureTable::Facts)?)?;
+    let matrix = join_tables(
+        tables,
+        read_table(environment, FeatureTable::Facts)?,
+        config.augment.variants,
+    )?;
     let grouping = group_sources(environment)?;
     let index = &grouping.index;
     let labels = index.labels();
@@ -323,7 +341,7 @@ pub fn train(
     };
     let folder = RunFolder::create(
         &workspace.runs(),
-        &config.train.experiment,
+        &experiment(config),
         &config.hash()?,
         "run.json",
         &json(&record)?,
@@ -490,6 +508,31 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, PipelineError> {
         .map_err(|error| PipelineError::Internal { what: format!("JSON: {error}") })
 }
 
+/// A detector of either kind, with what it needs to be asked.
+enum FittedDetector<'a> {
+    Rows(Box<Detector>),
+    Clips(Box<(ClipDetector<SavedNetwork>, NetworkTraining<'a>)>),
+}
+
+impl FittedDetector<'_> {
+    fn selection(&self) -> &Selection {
+        match self {
+            Self::Rows(detector) => detector.selection(),
+            Self::Clips(own) => own.0.selection(),
+        }
+    }
+}
+
+/// The folder of a run's experiment: what began at random in place of pretrained says so in its name.
+fn experiment(config: &Config) -> String {
+    let random = config.train.models.iter().any(|&kind| {
+        kind.is_network()
+            && settings_of(config, kind).is_ok_and(|(settings, _)| settings.random_backbone)
+    });
+    let suffix = if random { "-random-backbone" } else { "" };
+    format!("{}{suffix}", config.train.experiment)
+}
+
 fn fit_all(
     environment: &Environment<'_>,
     folder: &RunFolder,
@@ -521,28 +564,63 @@ fn fit_all(
                 part.advance(1);
             }
         };
-        let validated = cross_validate(
-            kind,
-            examples,
-            &roles,
-            split,
-            &settings,
-            &environment.cancel,
-            &mut watch,
-        )?;
-        let detector =
-            fit_final(kind, examples, &roles, split, &settings, &validated, &environment.cancel)?;
+        let (validated, detector) = if kind.is_network() {
+            let mut sources = examples.content_ids().into_iter();
+            let training = NetworkTraining::new(environment, kind, &mut sources)?;
+            let validated = cross_validate_clips(
+                &training,
+                examples,
+                &roles,
+                split,
+                &settings,
+                &environment.cancel,
+                &mut watch,
+            )?;
+            let detector = fit_final_clips(&training, examples, split, &settings, &validated)?;
+            notes.extend(training.take_notes());
+            (validated, FittedDetector::Clips(Box::new((detector, training))))
+        } else {
+            let validated = cross_validate(
+                kind,
+                examples,
+                &roles,
+                split,
+                &settings,
+                &environment.cancel,
+                &mut watch,
+            )?;
+            let detector = fit_final(
+                kind,
+                examples,
+                &roles,
+                split,
+                &settings,
+                &validated,
+                &environment.cancel,
+            )?;
+            if let ModelBody::Ensemble(model) = detector.body() {
+                let weights: Vec<String> =
+                    model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
+                notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
+            }
+            (validated, FittedDetector::Rows(Box::new(detector)))
+        };
         let short = detector.selection().shortfall(&settings);
         notes.extend(short.map(|found| format!("final fit of {}: {found}", kind.name())));
-        if let ModelBody::Ensemble(model) = detector.body() {
-            let weights: Vec<String> =
-                model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
-            notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
-        }
         part.advance(1);
         drop(part);
         let file = format!("{}.model.json", kind.name());
-        detector.save(&folder.path().join(&file), &recipe)?;
+        match &detector {
+            FittedDetector::Rows(detector) => {
+                detector.save(&folder.path().join(&file), &recipe)?;
+            }
+            FittedDetector::Clips(own) => {
+                let (detector, training) = &**own;
+                // Weights first: a model file names what is there.
+                training.keep(detector.model(), folder.path())?;
+                detector.save(&folder.path().join(&file), &recipe)?;
+            }
+        }
         write_predictions(&folder.path().join(kind.name()), validated.prediction_rows())?;
         folder.write(&format!("{}.metrics.json", kind.name()), &json(&validated)?)?;
         models.push(TrainedModel { model: kind, cross_validation: validated, file });
@@ -561,14 +639,24 @@ fn fit_all(
         let ledger = Ledger::open(&environment.workspace.ledger())?;
         let run = folder.path().display().to_string();
         let opening = ledger.record_opening(split, &run, "train")?;
-        let evaluation = evaluate_sealed(
-            &detectors[at],
-            examples,
-            &roles,
-            split,
-            &opening,
-            &config.train.settings(chosen),
-        )?;
+        let settings = config.train.settings(chosen);
+        let evaluation = match &detectors[at] {
+            FittedDetector::Rows(detector) => {
+                evaluate_sealed(detector, examples, &roles, split, &opening, &settings)?
+            }
+            FittedDetector::Clips(own) => {
+                let (detector, training) = &**own;
+                evaluate_sealed_clips(
+                    detector,
+                    training.reading(),
+                    examples,
+                    &roles,
+                    split,
+                    &opening,
+                    &settings,
+                )?
+            }
+        };
         if opening.number() > 1 {
             notes.push(format!(
                 "sealed sources of this split have now been opened {} times: their scores are no \
@@ -593,6 +681,11 @@ fn fit_all(
     };
     folder.write("result.json", &json(&outcome)?)?;
     folder.seal()?;
+    for detector in &detectors {
+        if let FittedDetector::Clips(own) = detector {
+            own.1.forget();
+        }
+    }
     Ok(outcome)
 }
 

@@ -123,6 +123,11 @@ impl Workspace {
         self.root.join("media.sqlite")
     }
 
+    /// Trainings of networks that are under way.
+    pub fn networks(&self) -> PathBuf {
+        self.root.join("networks")
+    }
+
     /// The ledger of sealed openings.
     pub fn ledger(&self) -> PathBuf {
         self.root.join("ledger.sqlite")

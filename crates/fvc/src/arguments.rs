@@ -340,6 +340,24 @@ pub(crate) struct TrainingArguments {
     /// is named.
     #[arg(long, value_name = "METHOD")]
     pub(crate) ensemble_method: Option<String>,
+    /// Weights that the network begins from: .safetensors, .pt or .pth.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Begin backbones at random that are meant to be pretrained; the run's name says so.
+    #[arg(long)]
+    pub(crate) random_backbone: bool,
+    /// Number format of networks: auto (bf16 where the processor multiplies it), f32, bf16 or f16.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) precision: Option<String>,
+    /// Epochs of networks at most.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) epochs: Option<f64>,
+    /// Where networks are trained: cpu, or cuda:N in builds with it.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// MiB that the training of a network may take, checked by an estimate before it starts.
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
+    pub(crate) memory: Option<f64>,
     /// Outer folds of groups.
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub(crate) folds: Option<u32>,

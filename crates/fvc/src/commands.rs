@@ -225,6 +225,7 @@ fn configuration(shared: &Shared, given: &Given<'_>) -> Result<Config, PipelineE
     if let Some(training) = given.training {
         set(&mut config.train.models, training.model_types.clone());
         ensemble(&mut config, training)?;
+        networks(&mut config, training)?;
         set(&mut config.split.folds, training.folds);
         set(&mut config.split.test_fraction, training.test_fraction);
         set(&mut config.train.grid, training.grid);
@@ -240,6 +241,54 @@ fn configuration(shared: &Shared, given: &Given<'_>) -> Result<Config, PipelineE
     }
     config.check()?;
     Ok(config)
+}
+
+/// The options about networks, which mean nothing without one.
+fn networks(config: &mut Config, training: &TrainingArguments) -> Result<(), PipelineError> {
+    let wrong = |problem: String| PipelineError::Config { path: None, problem };
+    let models: Vec<ModelKind> =
+        config.train.models.iter().copied().filter(|kind| kind.is_network()).collect();
+    let text = |value: &Option<String>| value.clone().map(ParameterValue::Text);
+    let weights = training.weights.as_ref().map(|path| path.display().to_string());
+    let given = [
+        ("weights", weights.map(ParameterValue::Text)),
+        ("random_backbone", training.random_backbone.then_some(ParameterValue::Flag(true))),
+        ("precision", text(&training.precision)),
+        ("epochs", training.epochs.map(ParameterValue::Number)),
+        ("device", text(&training.device)),
+        ("memory", training.memory.map(ParameterValue::Number)),
+    ];
+    for (name, value) in given {
+        let Some(value) = value else { continue };
+        let option = name.replace('_', "-");
+        let names: Vec<&str> = ModelKind::NETWORKS.iter().map(|kind| kind.name()).collect();
+        // A backbone is what some have; the others take no notice of how it would begin.
+        let meant: Vec<ModelKind> = models
+            .iter()
+            .copied()
+            .filter(|kind| {
+                name != "random_backbone"
+                    || matches!(kind, ModelKind::VitGru | ModelKind::VitTransformer)
+            })
+            .collect();
+        if meant.is_empty() {
+            return Err(wrong(format!(
+                "--{option}: expected a network that it is about among --model-types ({}), found none",
+                names.join(", ")
+            )));
+        }
+        if name == "weights" && meant.len() > 1 {
+            return Err(wrong(format!(
+                "--weights: expected one network among --model-types, found {}; name each one's by \
+                 train.parameters.MODEL.weights of the configuration",
+                meant.len()
+            )));
+        }
+        for kind in meant {
+            config.train.parameters.entry(kind).or_default().insert(name.to_owned(), value.clone());
+        }
+    }
+    Ok(())
 }
 
 /// The options about ensembles, which mean nothing without one.

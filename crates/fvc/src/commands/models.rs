@@ -18,13 +18,14 @@ pub(super) fn run(context: &Context<'_>) -> Result<Ending, CommandError> {
     if context.shared.json {
         let types: Vec<_> = ModelKind::ALL
             .iter()
+            .chain(&ModelKind::NETWORKS)
             .map(|kind| json!({ "name": kind.name(), "about": kind.about() }))
             .collect();
         display::print_json(&json!({ "types": types, "runs": known }))?;
         return Ok(Ending::All);
     }
     let mut types = Table::new(&["MODEL TYPE", "WHAT IT IS"]);
-    for kind in ModelKind::ALL {
+    for kind in ModelKind::ALL.into_iter().chain(ModelKind::NETWORKS) {
         types.row(vec![kind.name().to_owned(), kind.about().to_owned()]);
     }
     display::print(&types.render())?;

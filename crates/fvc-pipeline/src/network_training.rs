@@ -1,0 +1,412 @@
+//! [`NetworkTraining`]: networks in stage 5, from the clip store to a detector.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fvc_augment::Draw;
+use fvc_clips::SizeSpec;
+use fvc_corpus::{Label, TrainView};
+use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
+use fvc_media::ContentId;
+use fvc_nn::{
+    ClipFile, ClipKey, ClipSource, NetworkError, NetworkReader, NetworkSettings, SavedNetwork,
+    Source, StoredClips, TrainingJob,
+};
+
+use crate::network_child::{
+    ChildEnd, JobFile, Line, TrainedFile, finished, run_child, weights_file,
+};
+use crate::plan::{clip_name, draws};
+use crate::stages::Environment;
+use crate::{Config, Output, PipelineError, Unit, UnitState};
+
+/// What the networks of a run read: where clips of one size lie.
+pub(crate) struct NetworkTraining<'a> {
+    environment: &'a Environment<'a>,
+    kind: ModelKind,
+    settings: NetworkSettings,
+    size: SizeSpec,
+    clip_files: Vec<ClipFile>,
+    reader: NetworkClips,
+    /// Folders of trainings that this run has used.
+    folders: RefCell<Vec<PathBuf>>,
+    notes: RefCell<Vec<String>>,
+}
+
+/// Lets saved networks score the sources of the clip store.
+pub(crate) struct NetworkClips {
+    kind: ModelKind,
+    reader: NetworkReader,
+}
+
+impl ClipReading<SavedNetwork> for NetworkClips {
+    fn log_odds(
+        &self,
+        model: &SavedNetwork,
+        sources: &[ContentId],
+    ) -> Result<Vec<f64>, LearnError> {
+        self.reader.score(model, sources).map_err(|error| learn_error(self.kind, error))
+    }
+}
+
+/// A network's error in the words of stage 5.
+pub(crate) fn learn_error(kind: ModelKind, error: NetworkError) -> LearnError {
+    if matches!(error, NetworkError::Cancelled) {
+        return LearnError::Cancelled;
+    }
+    let by_settings = matches!(
+        error,
+        NetworkError::Setting { .. }
+            | NetworkError::Memory { .. }
+            | NetworkError::Device { .. }
+            | NetworkError::File { .. }
+    );
+    LearnError::Network { model: kind.name(), problem: error.to_string(), by_settings }
+}
+
+/// The settings of a network, and the size of its clips.
+///
+/// # Errors
+/// A parameter is not in order, or the size is none of those that stage 3 makes.
+pub(crate) fn settings_of(
+    config: &Config,
+    kind: ModelKind,
+) -> Result<(NetworkSettings, SizeSpec), PipelineError> {
+    let own = config.train.settings(kind);
+    let settings = NetworkSettings::of(kind, &own.parameters, own.seed).map_err(|error| {
+        PipelineError::Config { path: None, problem: format!("{kind}: {error}") }
+    })?;
+    let sizes = config.scale.frame_sizes();
+    let size = match &settings.size {
+        None => sizes.first().copied(),
+        Some(name) => sizes.iter().copied().find(|size| size.to_string() == *name),
+    };
+    let Some(size) = size else {
+        let names: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+        let problem = format!(
+            "size of {kind}: expected one of scale.sizes ({}), found {}",
+            names.join(", "),
+            settings.size.unwrap_or_default()
+        );
+        return Err(PipelineError::Config { path: None, problem });
+    };
+    Ok((settings, size))
+}
+
+/// The files of all clips of a size, of these sources and their variants.
+fn clip_files(
+    environment: &Environment<'_>,
+    size: SizeSpec,
+    sources: &mut dyn Iterator<Item = ContentId>,
+) -> Result<Vec<ClipFile>, PipelineError> {
+    let config = environment.config;
+    let mut files = Vec::new();
+    for content_id in sources {
+        let path = environment.workspace.unit(&content_id);
+        let lacking = || PipelineError::NotReady {
+            missing: format!("Source {content_id} has no clip of size {size}"),
+            instead: "run `fvc run --stages 1-4` or `fvc scale` with the same settings first"
+                .to_owned(),
+        };
+        let UnitState::Whole(unit) = Unit::load(&path, &content_id)? else {
+            return Err(lacking());
+        };
+        let own_draws = draws(config, &content_id)?;
+        for draw in std::iter::once(None).chain(own_draws.iter().map(Some)) {
+            let name = clip_name(config, size, draw)?;
+            let variant = draw.map_or(0, |draw| draw.variant);
+            match unit.outputs.get(&name) {
+                Some(Output::Clip(entry)) => files.push(ClipFile {
+                    key: ClipKey { content_id, variant },
+                    path: PathBuf::from(&entry.path),
+                }),
+                _ if variant == 0 => return Err(lacking()),
+                // A transcode that was not kept is not learnt from; the others are drawn again.
+                _ => {}
+            }
+        }
+    }
+    Ok(files)
+}
+
+impl<'a> NetworkTraining<'a> {
+    /// For one model of a run over these sources.
+    ///
+    /// # Errors
+    /// A setting is not in order, or a source has no clip.
+    pub(crate) fn new(
+        environment: &'a Environment<'a>,
+        kind: ModelKind,
+        sources: &mut dyn Iterator<Item = ContentId>,
+    ) -> Result<Self, PipelineError> {
+        let (settings, size) = settings_of(environment.config, kind)?;
+        let clip_files = clip_files(environment, size, sources)?;
+        let stored = StoredClips::open(&environment.workspace.clips(), &clip_files)
+            .map_err(|error| PipelineError::Learn(learn_error(kind, error)))?;
+        let clips: Arc<dyn ClipSource> = Arc::new(stored);
+        let reader = NetworkReader::new(clips, Arc::clone(&environment.cancel));
+        Ok(Self {
+            environment,
+            kind,
+            settings,
+            size,
+            clip_files,
+            reader: NetworkClips { kind, reader },
+            folders: RefCell::default(),
+            notes: RefCell::default(),
+        })
+    }
+
+    /// Things that a reader of the numbers must know.
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        let mut notes = self.notes.take();
+        if self.settings.random_backbone {
+            notes.insert(
+                0,
+                format!(
+                    "{}: its backbone is meant to be pretrained and began at random \
+                     (--random-backbone)",
+                    self.kind
+                ),
+            );
+        }
+        notes
+    }
+
+    /// Copies the weights of a detector beside its model file.
+    ///
+    /// # Errors
+    /// They cannot be copied.
+    pub(crate) fn keep(&self, saved: &SavedNetwork, folder: &Path) -> Result<(), PipelineError> {
+        let to = folder.join(&saved.weights_file);
+        let known = self.folders.borrow();
+        let from = known.iter().map(|folder| folder.join(&saved.weights_file));
+        let from = from.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+            PipelineError::Internal { what: format!("no weights {}", saved.weights_file) }
+        })?;
+        fvc_clips::copy_atomically(&from, &to)
+            .map_err(|source| PipelineError::Io { path: to, source })?;
+        Ok(())
+    }
+
+    /// Removes what the trainings of this run needed to be resumed.
+    pub(crate) fn forget(&self) {
+        for folder in self.folders.borrow().iter() {
+            // What cannot be removed is removed by the next run or by hand: it is nobody's result.
+            drop(fs::remove_dir_all(folder));
+        }
+    }
+
+    fn internal(&self, what: impl ToString) -> LearnError {
+        learn_error(self.kind, NetworkError::Internal { what: what.to_string() })
+    }
+
+    /// The files that one training may read: nothing of a source that it has no business with.
+    fn files_of(&self, job: &TrainingJob) -> Vec<ClipFile> {
+        let wanted: BTreeMap<ContentId, &[u32]> = job
+            .validation
+            .iter()
+            .chain(&job.training)
+            .map(|source| (source.content_id, &source.variants[..]))
+            .collect();
+        self.clip_files
+            .iter()
+            .filter(|file| {
+                wanted
+                    .get(&file.key.content_id)
+                    .is_some_and(|variants| variants.contains(&file.key.variant))
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Whether a variant can be shown: it is stored, or can be drawn again.
+    fn can_show(&self, content_id: ContentId, variant: u32) -> bool {
+        let config = self.environment.config;
+        let stored =
+            |file: &ClipFile| file.key.content_id == content_id && file.key.variant == variant;
+        variant == 0
+            || Draw::for_variant(&content_id, variant, &config.augment.kinds)
+                .is_ok_and(|draw| !draw.is_transcode())
+            || self.clip_files.iter().any(stored)
+    }
+
+    fn train(&self, mut job: JobFile, place: &str) -> Result<(TrainedFile, PathBuf), LearnError> {
+        let fault = |error| learn_error(self.kind, error);
+        let hash = job.job.hash().map_err(fault)?;
+        let folder =
+            self.environment.workspace.networks().join(format!("{}-{}", self.kind, &hash[..16]));
+        fs::create_dir_all(&folder)
+            .map_err(|source| fault(NetworkError::Io { path: folder.clone(), source }))?;
+        self.folders.borrow_mut().push(folder.clone());
+        if let Some(trained) = finished(&folder, &job) {
+            return Ok((trained, folder));
+        }
+        let progress = self.environment.progress;
+        let epochs = job.job.trainer.epochs;
+        loop {
+            let mut on_line = |line: &Line| match line {
+                Line::Resumed { epoch, step } => progress.note(&format!(
+                    "{} {place}: goes on in epoch {epoch} after step {step}",
+                    self.kind
+                )),
+                Line::Epoch(record) => {
+                    let held_out = record
+                        .validation_loss
+                        .map_or_else(String::new, |loss| format!(", held-out {loss:.3}"));
+                    progress.note(&format!(
+                        "{} {place} epoch {}/{epochs}: loss {:.3}{held_out}, waiting {:.0} %, {:.1} \
+                         clips/s",
+                        self.kind,
+                        record.epoch,
+                        record.training_loss,
+                        100.0 * record.waiting_share,
+                        record.clips_per_second
+                    ));
+                }
+                Line::Step { .. } | Line::Failed { .. } => {}
+            };
+            let end =
+                run_child(&folder, &job, &self.environment.cancel, &mut on_line).map_err(fault)?;
+            match end {
+                ChildEnd::Trained(trained) => return Ok((*trained, folder)),
+                ChildEnd::Stopped => return Err(LearnError::Cancelled),
+                ChildEnd::Failed { problem, by_settings } => {
+                    return Err(LearnError::Network {
+                        model: self.kind.name(),
+                        problem: format!("{place}: {problem}"),
+                        by_settings,
+                    });
+                }
+                ChildEnd::OutOfMemory => {
+                    let trainer = &mut job.job.trainer;
+                    if trainer.batch < 2 {
+                        return Err(LearnError::Network {
+                            model: self.kind.name(),
+                            problem: format!(
+                                "{place}: out of memory with one clip at a time: fewer frames, a \
+                                 smaller size or block_checkpointing = true need less"
+                            ),
+                            by_settings: false,
+                        });
+                    }
+                    let halved = trainer.batch.div_ceil(2);
+                    // The effective batch stays what it was, or a little more where that is odd.
+                    trainer.accumulation = (trainer.accumulation * trainer.batch).div_ceil(halved);
+                    trainer.batch = halved;
+                    self.notes.borrow_mut().push(format!(
+                        "{} {place}: out of memory; went on with batch {halved} and accumulation {}",
+                        self.kind, trainer.accumulation
+                    ));
+                    progress.note(&format!(
+                        "{} {place}: out of memory, going on with batch {halved}",
+                        self.kind
+                    ));
+                }
+            }
+        }
+    }
+}
+
+impl ClipEstimator for NetworkTraining<'_> {
+    type Model = SavedNetwork;
+
+    fn kind(&self) -> ModelKind {
+        self.kind
+    }
+
+    fn reading(&self) -> &dyn ClipReading<SavedNetwork> {
+        &self.reader
+    }
+
+    fn fit(
+        &self,
+        fit: &TrainView<'_>,
+        held_out: &[(ContentId, String, Label)],
+        place: &str,
+    ) -> Result<ClipFit<SavedNetwork>, LearnError> {
+        let mut training: BTreeMap<ContentId, Source> = BTreeMap::new();
+        for row in fit.rows() {
+            if row.variant > 0
+                && !(self.settings.variants && self.can_show(row.content_id, row.variant))
+            {
+                continue;
+            }
+            training
+                .entry(row.content_id)
+                .or_insert_with(|| Source {
+                    content_id: row.content_id,
+                    group: row.group.to_string(),
+                    fake: row.label == Label::Fake,
+                    variants: Vec::new(),
+                })
+                .variants
+                .push(row.variant);
+        }
+        let validation = held_out
+            .iter()
+            .map(|(content_id, group, label)| Source {
+                content_id: *content_id,
+                group: group.clone(),
+                fake: *label == Label::Fake,
+                variants: vec![0],
+            })
+            .collect();
+        let mut job = TrainingJob {
+            network: self.settings.network.clone(),
+            trainer: self.settings.trainer.clone(),
+            training: training.into_values().collect(),
+            validation,
+        };
+        if !self.settings.variants {
+            job.training.iter_mut().for_each(|source| source.variants = vec![0]);
+        }
+        let clip_files = self.files_of(&job);
+        let file = JobFile {
+            job,
+            clips_root: self.environment.workspace.clips(),
+            clip_files,
+            kinds: self.environment.config.augment.kinds.clone(),
+            weights: self.settings.weights.clone(),
+            device: self.settings.device.clone(),
+        };
+        let (trained, folder) = self.train(file, place)?;
+        if let Some(report) = &trained.report
+            && place == "final"
+        {
+            self.notes.borrow_mut().push(format!(
+                "{}: {} weights taken over, {} of the network not in the file, {} of the file not in the \
+                 network, {} of another shape",
+                self.kind,
+                report.matched.len(),
+                report.missing.len(),
+                report.unused.len(),
+                report.other_shape.len()
+            ));
+        }
+        let name = format!("{}-{}.safetensors", self.kind, &trained.weights_hash[..16]);
+        let own = weights_file(&folder);
+        fvc_clips::copy_atomically(&own, &folder.join(&name))
+            .map_err(|error| self.internal(error))?;
+        let model = SavedNetwork {
+            network: self.settings.network.clone(),
+            trainer: self.settings.trainer.clone(),
+            size: self.size.to_string(),
+            weights_file: name,
+            weights_hash: trained.weights_hash,
+            parameters: trained.parameters,
+            best_epoch: trained.best_epoch,
+            random_backbone: self.settings.random_backbone,
+        };
+        self.reader.reader.knows(&model, &folder);
+        let scores: BTreeMap<ContentId, f64> = trained.validation.into_iter().collect();
+        let held_out = held_out
+            .iter()
+            .filter_map(|(content_id, _, label)| Some((*scores.get(content_id)?, *label)))
+            .collect();
+        Ok(ClipFit { model, held_out, parameters: self.settings.parameters() })
+    }
+}
