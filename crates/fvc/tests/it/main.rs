@@ -12,6 +12,7 @@ mod main_job;
 mod memory;
 mod model_types;
 mod near_duplicates;
+mod networks;
 mod refusals;
 mod resume;
 mod scaled_files;

@@ -177,7 +177,7 @@ const END: &str = "<!-- models end -->\n";
 
 fn table() -> String {
     let mut rows = "| model | also called | what it is |\n|---|---|---|\n".to_owned();
-    for kind in ModelKind::ALL {
+    for kind in ModelKind::ALL.into_iter().chain(ModelKind::NETWORKS) {
         let aliases: Vec<String> = kind.aliases().iter().map(|name| format!("`{name}`")).collect();
         let _ = writeln!(rows, "| `{kind}` | {} | {} |", aliases.join(", "), kind.about());
     }
