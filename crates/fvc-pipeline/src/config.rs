@@ -307,6 +307,16 @@ impl TrainConfig {
 }
 
 impl Config {
+    /// The same without what changes nothing of what stages 1 to 4 make: how many sources are read at
+    /// once, and what is trained from them later.
+    pub(crate) fn of_outputs(&self) -> Self {
+        let mut config = self.clone();
+        config.split = Self::default().split;
+        config.train = Self::default().train;
+        config.reading.parallel = 0;
+        config
+    }
+
     /// Reads a TOML file and checks every value.
     ///
     /// # Errors

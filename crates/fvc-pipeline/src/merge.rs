@@ -199,16 +199,12 @@ fn check_whole(folder: &Path, shards: &BTreeSet<Shard>, told: &str) -> Result<()
     Ok(())
 }
 
-/// What two configurations do not have in common, as far as it changes what stages 1 to 4 make: how
-/// many sources are read at once does not, nor what is trained from them later.
+/// What two configurations do not have in common, as far as it changes what stages 1 to 4 make.
 fn difference(one: &Config, other: &Config) -> Option<String> {
     let flat = |config: &Config| {
-        let mut config = config.clone();
-        config.reading.parallel = 0;
-        config.split = Config::default().split;
-        config.train = Config::default().train;
         let mut keys = BTreeMap::new();
-        flatten(String::new(), &serde_json::to_value(config).unwrap_or_default(), &mut keys);
+        let value = serde_json::to_value(config.of_outputs()).unwrap_or_default();
+        flatten(String::new(), &value, &mut keys);
         keys
     };
     let (one, other) = (flat(one), flat(other));
