@@ -90,6 +90,8 @@ pub(super) fn run(
         })
         .collect();
     let failed = !failures.is_empty();
+    let nothing =
+        failures.first().filter(|_| failures.len() == found.len()).map(ToString::to_string);
     if let Some(workspace) = &workspace {
         let folder = workspace.stage("predict");
         let saved = FailureTable::from(failures)
@@ -108,6 +110,11 @@ pub(super) fn run(
                 display::print(&details(scored))?;
             }
         }
+    }
+    // As for every command: that nothing at all could be used is no partial success.
+    if let Some(first) = nothing {
+        let error = PipelineError::NothingUsable { inputs: found.len() as u64, first };
+        return Err(error.into());
     }
     Ok(if failed { Ending::Partial } else { Ending::All })
 }
