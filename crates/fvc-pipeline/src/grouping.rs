@@ -424,6 +424,14 @@ fn read_whole(path: &Path) -> Result<Option<Result<TiesFile, String>>, PipelineE
     }))
 }
 
+/// The ties that were computed last; nothing where there are none, or they are damaged.
+pub(crate) fn read_ties(
+    workspace: &Workspace,
+) -> Result<Option<Vec<NearDuplicate>>, PipelineError> {
+    let found = read_whole(&workspace.near_duplicates())?;
+    Ok(found.and_then(Result::ok).map(|file| file.ties))
+}
+
 /// What is wrong with the file of ties, if anything is. It is made again when it is not there.
 pub(crate) fn flaw_of_ties(path: &Path) -> Result<Option<String>, PipelineError> {
     Ok(read_whole(path)?.and_then(Result::err))

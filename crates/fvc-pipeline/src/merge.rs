@@ -129,6 +129,10 @@ pub fn merge(
     for (command, fates) in commands.into_iter().zip(fates) {
         outcome.stages.push(conclude_command(environment, &index, command, fates)?);
     }
+    if let Some(counts) = &mut outcome.index {
+        // The commands have compared what came from several workspaces.
+        counts.count(into, &index)?;
+    }
     Ok(outcome)
 }
 
