@@ -9,8 +9,8 @@ use fvc_corpus::{
 };
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
-    ColumnRoles, CrossValidation, LearnError, ModelBody, ModelKind, SealedEvaluation, TrainEvent,
-    cross_validate, evaluate_sealed, fit_final,
+    ColumnRoles, CrossValidation, LearnError, ModelBody, ModelKind, Parameters, SealedEvaluation,
+    TrainEvent, cross_validate, evaluate_sealed, fit_final,
 };
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
@@ -551,6 +551,7 @@ fn fit_all(
         if let ModelBody::Ensemble(model) = detector.body() {
             let weights: Vec<String> =
                 model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
+            notes.push(about_ensemble(config, &detector.selection().chosen));
             notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
         }
         part.advance(1);
@@ -608,6 +609,21 @@ fn fit_all(
     folder.write("result.json", &json(&outcome)?)?;
     folder.seal()?;
     Ok(outcome)
+}
+
+/// What an ensemble is over and how, and why it is over models that nobody named.
+fn about_ensemble(config: &Config, chosen: &Parameters) -> String {
+    let text = |name: &str| chosen.get(name).map_or_else(String::new, ToString::to_string);
+    let bases = text("bases").replace(',', ", ");
+    let given = config.train.parameters.get(&ModelKind::Ensemble);
+    let is_default = given.is_none_or(|given| !given.contains_key("bases"))
+        && config.train.named_bases().is_none();
+    let why = if is_default {
+        ", the default: fewer than two other models are named, and no --ensemble-bases"
+    } else {
+        ""
+    };
+    format!("the ensemble is a {} over {bases}{why}", text("method"))
 }
 
 /// What stands in a model file beside the model.

@@ -331,7 +331,8 @@ pub(crate) struct TrainingArguments {
     /// Models to fit (`fvc models` lists them).
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1..)]
     pub(crate) model_types: Option<Vec<ModelKind>>,
-    /// Also fit an ensemble: over the other models, where there are two at least.
+    /// Also fit an ensemble: over the other models that are named, where there are two at least, and
+    /// otherwise over logistic_regression, svm and xgboost.
     #[arg(long)]
     pub(crate) train_ensemble: bool,
     /// Models that the ensemble is over.
