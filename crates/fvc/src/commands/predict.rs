@@ -43,7 +43,7 @@ pub(super) fn run(
     let model = LoadedModel::load(&model)?;
     // In a workspace that cannot be written to, a verdict is still to be had.
     let cache = match &workspace {
-        Some(workspace) if is_writable(workspace.root()) => {
+        Some(workspace) if workspace.is_writable() => {
             Some(Arc::new(MediaCache::open(&workspace.media_cache()).map_err(PipelineError::from)?))
         }
         Some(workspace) => {
@@ -117,16 +117,6 @@ pub(super) fn run(
         return Err(error.into());
     }
     Ok(if failed { Ending::Partial } else { Ending::All })
-}
-
-fn is_writable(folder: &Path) -> bool {
-    let probe = folder.join(format!(".fvc-writable.{}", std::process::id()));
-    let made = std::fs::write(&probe, b"").is_ok();
-    if made {
-        // It is empty and hidden; if it stays, nobody reads it.
-        drop(std::fs::remove_file(&probe));
-    }
-    made
 }
 
 fn overview(found: &[FilePrediction]) -> String {
