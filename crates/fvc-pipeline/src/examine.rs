@@ -165,6 +165,27 @@ fn refer(names: &[String]) -> String {
     format!("{}{more} {verb} to it", names[..shown].join(", "))
 }
 
+/// A database that is looked at: itself, or a copy that goes with this.
+struct Database {
+    file: PathBuf,
+    folder: Option<PathBuf>,
+}
+
+impl Database {
+    fn path(&self) -> &Path {
+        &self.file
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What stays lies where the system tidies up.
+        if let Some(folder) = &self.folder {
+            drop(fs::remove_dir_all(folder));
+        }
+    }
+}
+
 /// What is in a folder, by name; nothing where there is none.
 fn list(folder: &Path) -> Result<Vec<PathBuf>, PipelineError> {
     let io = |source| PipelineError::Io { path: folder.to_owned(), source };
@@ -678,6 +699,32 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// A database where SQLite can work on it, which writes also to read.
+    fn copied(&self, path: &Path) -> Result<Database, PipelineError> {
+        if self.workspace.is_writable() {
+            return Ok(Database { file: path.to_owned(), folder: None });
+        }
+        let name = format!("fvc-verify-{}-{}", std::process::id(), name_of(path));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder)
+            .map_err(|source| PipelineError::Io { path: folder.clone(), source })?;
+        let copy = Database { file: folder.join(name_of(path)), folder: Some(folder) };
+        for ending in ["", "-wal"] {
+            let with = |path: &Path| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(ending);
+                PathBuf::from(name)
+            };
+            let from = with(path);
+            match fs::copy(&from, with(copy.path())) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => return Err(PipelineError::Io { path: from, source }),
+                Ok(_) => {}
+            }
+        }
+        Ok(copy)
+    }
+
     fn cache(&mut self) -> Result<(), PipelineError> {
         let path = self.workspace.media_cache();
         if !path.exists() {
@@ -692,7 +739,8 @@ impl Look<'_> {
             self.flaw(&path, Wrong::Empty, "no bytes".to_owned(), Remedy::NewCache);
             return Ok(());
         }
-        match MediaCache::open(&path).and_then(|cache| cache.check()) {
+        let copy = self.copied(&path)?;
+        match MediaCache::open(copy.path()).and_then(|cache| cache.check()) {
             Ok(0) => {}
             Ok(count) => {
                 let detail = format!("{count} entries that do not hold what was written");
@@ -710,6 +758,7 @@ impl Look<'_> {
     fn ledger_and_runs(&mut self) -> Result<(), PipelineError> {
         let path = self.workspace.ledger();
         let instead = "put it back from a copy: it is the only record of openings";
+        let copy;
         let mut ledger = None;
         match fs::metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -717,13 +766,17 @@ impl Look<'_> {
             Ok(found) if found.len() == 0 => {
                 self.flaw(&path, Wrong::Empty, "no bytes".to_owned(), Remedy::None(instead));
             }
-            Ok(_) => match Ledger::open(&path).and_then(|ledger| ledger.check().map(|()| ledger)) {
-                Ok(found) => ledger = Some(found),
-                Err(error) => {
-                    let remedy = Remedy::None(instead);
-                    self.flaw(&path, Wrong::Damaged, error.to_string(), remedy);
+            Ok(_) => {
+                copy = Some(self.copied(&path)?);
+                let at = copy.as_ref().map_or(path.as_path(), Database::path);
+                match Ledger::open(at).and_then(|ledger| ledger.check().map(|()| ledger)) {
+                    Ok(found) => ledger = Some(found),
+                    Err(error) => {
+                        let remedy = Remedy::None(instead);
+                        self.flaw(&path, Wrong::Damaged, error.to_string(), remedy);
+                    }
                 }
-            },
+            }
         }
         let mut needed = 0;
         for experiment in list(&self.workspace.runs())? {

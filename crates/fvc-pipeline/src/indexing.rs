@@ -189,7 +189,7 @@ fn index_gathered(
     policy: Option<LabelPolicy>,
 ) -> Result<IndexOutcome, PipelineError> {
     // Stages that are at work go on with the index they began with.
-    let _lock = Lock::exclusive(&environment.workspace.index_lock(), &environment.cancel)?;
+    let _lock = Lock::of_index(environment)?;
     let manifest = Manifest::begin("index", &environment.config.hash()?);
     let gathering = identify(environment, gathered, policy, Shard::WHOLE)?;
     let gatherings = vec![gathering];

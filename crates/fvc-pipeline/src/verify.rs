@@ -102,7 +102,12 @@ impl VerifyOutcome {
 /// Something cannot be read, with `repair` cannot be written, or the user asked to stop.
 pub fn verify(environment: &Environment<'_>, repair: bool) -> Result<VerifyOutcome, PipelineError> {
     let workspace = environment.workspace;
-    let _lock = Lock::exclusive(&workspace.index_lock(), &environment.cancel)?;
+    // Who only looks needs to write nothing.
+    let _lock = if repair || workspace.is_writable() {
+        Lock::of_index(environment)?
+    } else {
+        Lock::to_read_index(environment)?
+    };
     let mut seen: BTreeMap<(PathBuf, Wrong), Seen> = BTreeMap::new();
     let mut outcome = VerifyOutcome::default();
     let mut done = Done::default();

@@ -256,7 +256,8 @@ fn videos_runs_splits_and_the_ledger_are_never_mended() {
         assert_eq!(run(&["verify", text(&path)]).0, 2);
     }
     std::fs::write(at("workspace.json"), b"{}").unwrap();
-    assert_eq!(run(&["-w", ws, "verify"]).0, 2);
+    let (code, _, err) = run(&["-w", ws, "verify"]);
+    assert!(code == 2 && err.contains("\"layout_version\""), "{err}");
 }
 
 /// What a run of before was asked for, and a newer one of the same command was not, was "mended" by
@@ -420,4 +421,31 @@ fn what_nothing_names_any_more_is_told_apart_from_what_is_wrong() {
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("MiB; removed"), "{out}");
     assert_eq!(findings(&verify(&workspace, 0, &[])), BTreeMap::new());
+}
+
+/// It waited without a word, for as long as another command was at work.
+#[test]
+fn who_waits_for_another_command_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = folder.path().join("ws");
+    fvc_pipeline::Workspace::open_or_create(&workspace).unwrap();
+    let lock = workspace.join("locks/index");
+    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let held = std::fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    let mut waiting = std::process::Command::new(env!("CARGO_BIN_EXE_fvc"))
+        .env_remove("FVC_WORKSPACE")
+        .env_remove("FVC_CONFIG")
+        .args(["verify", text(&workspace)])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut told = std::io::BufReader::new(waiting.stderr.take().unwrap());
+    std::io::BufRead::read_line(&mut told, &mut line).unwrap();
+    assert!(line.contains("waiting for another command that is at work in "), "{line}");
+    assert!(line.contains("locks/index"), "{line}");
+    held.unlock().unwrap();
+    assert!(waiting.wait().unwrap().success());
 }
