@@ -164,8 +164,8 @@ fn render(tables: &FvcTables) -> String {
             tables.videos_with_several_labels
         ),
         format!(
-            "{} cascades, {} of them with real and fake rows; {} groups when cascades that share a \
-             video are one",
+            "{} cascades, {} of them with real and fake rows; {} groups of the videos of all rows, of \
+             which cascades that share a video are one and a video without cascade is one alone",
             tables.cascades, tables.cascades_with_both_labels, tables.groups
         ),
         format!(

@@ -485,6 +485,7 @@ fn what_cannot_be_trained_is_said_before_anything_is_decoded() {
         (vec!["train", "--materialise"], 2),
         (vec!["run", "--stages", "1,2", "--materialise", "scale"], 2),
         (vec!["scale", "--materialise", "augment"], 2),
+        (vec!["augment", "--materialise", "scale"], 2),
         (vec!["augment", "--materialise", "frames"], 2),
         (vec!["run", "--letterbox", "--sizes", "224max,32min"], 2),
         (vec!["run", "--sizes", "48,48max"], 2),
@@ -498,6 +499,9 @@ fn what_cannot_be_trained_is_said_before_anything_is_decoded() {
         assert_eq!(code, expected, "{arguments:?}: {out}{err}");
         assert!(!corpus.path("workspace/units").exists(), "{arguments:?}");
     }
+    // A command of one stage has no --stages to look at.
+    let (_, _, err) = corpus.run(&["augment", "--materialise", "scale"]);
+    assert!(err.contains("expected augment, since `fvc augment`"), "{err}");
 }
 
 /// Of an official split only the table was read before hours of decoding; what it says was held against
