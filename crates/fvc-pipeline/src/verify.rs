@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fvc_clips::ClipStore;
 use fvc_corpus::{Failure, Manifest, Source, write_atomically};
-use fvc_media::{ContentId, MediaCache};
+use fvc_media::{ContentId, MediaCache, PartialPolicy};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use crate::pass::PassContext;
 use crate::plan::{Stage, StageSelection, wanted};
 use crate::progress::Part;
 use crate::stage_record::{Basis, Ending, Fate, StageRecord};
-use crate::stages::{Environment, complete_outputs};
+use crate::stages::{Environment, complete_outputs, is_damaged};
 use crate::{Config, PipelineError, Shard, Unit, UnitState};
 
 /// How often is looked and mended again: what is mended may show what nothing names any more.
@@ -386,6 +386,12 @@ impl Again<'_> {
             self.plans.iter().map(|(_, config)| config.clone()).collect();
         let before = unit.passes.iter().rev().filter_map(|pass| pass.settings.as_deref());
         configs.extend(before.filter_map(|text| serde_json::from_str::<Config>(text).ok()));
+        // What stands of a damaged source was made where its whole windows may be used, and only there
+        // can be made again.
+        let uses = |config: &Config| config.reading.partial == PartialPolicy::Use;
+        if is_damaged(&unit) && configs.iter().any(uses) {
+            configs.retain(uses);
+        }
         let all = StageSelection::of(&Stage::ALL);
         let mut left = outputs.clone();
         while !left.is_empty() {

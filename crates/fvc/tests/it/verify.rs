@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::footage::{can_make_footage, corpus, run};
+use crate::footage::{can_make_footage, corpus, encode, run};
 use crate::workspaces::{bytes_of, files_below, without_passes};
 
 fn text(path: &Path) -> &str {
@@ -448,4 +448,40 @@ fn who_waits_for_another_command_says_so() {
     assert!(line.contains("locks/index"), "{line}");
     held.unlock().unwrap();
     assert!(waiting.wait().unwrap().success());
+}
+
+/// What whole windows of a damaged source gave, when they might be used, could not be made again once a
+/// newer run refused damaged sources.
+#[test]
+fn what_a_damaged_source_gave_is_made_again_as_it_was_made() {
+    if !can_make_footage("what_a_damaged_source_gave_is_made_again_as_it_was_made") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 1);
+    let cut = folder.path().join("corpus/cut.mp4");
+    let streamed = ["-t", "2", "-c:v", "libx264", "-g", "5", "-movflags", "+faststart"];
+    encode("mandelbrot=size=64x48:rate=20", &streamed, &cut);
+    let whole = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() * 3 / 4]).unwrap();
+    let listed = std::fs::read_to_string(&table).unwrap();
+    std::fs::write(&table, format!("{listed}cut.mp4,real,\n")).unwrap();
+    let workspace = folder.path().join("ws");
+    let ws = text(&workspace);
+    assert_eq!(run(&["-w", ws, "index", text(&table)]).0, 0);
+    let clips = || files_below(&workspace.join("clips"));
+    let stages = ["-w", ws, "run", "--stages", "1-4", "--variants", "0", "--size", "32"];
+    let (code, out, err) = run(&[&stages[..], &["--partial", "use"]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    let all = clips();
+    assert_eq!(all.len(), 3);
+    assert_eq!(run(&stages).0, 3);
+    let before = without_passes(bytes_of(&workspace));
+    for clip in &all {
+        std::fs::remove_file(clip).unwrap();
+    }
+    let made = verify(&workspace, 0, &["--repair"]);
+    assert_eq!(made["manifest"]["decodes"]["sources"], 3, "{made}");
+    let after = without_passes(bytes_of(&workspace));
+    assert!(all == clips() && before == after);
 }
