@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::contained::contained;
+use crate::failure::columns_found;
 use crate::{CorpusError, Failure, Label};
 
 /// The most rows that one table may have.
@@ -447,7 +448,7 @@ fn read_table(
         find(names).ok_or_else(|| CorpusError::Table {
             path: table.to_owned(),
             expected: format!("a column named {}", names.join(" or ")),
-            found: format!("columns {}", texts.heads.join(", ")),
+            found: columns_found(&texts.heads),
         })
     };
     let (path_at, label_at) = (need(&PATHS)?, need(&LABELS)?);
@@ -486,8 +487,11 @@ fn read_table(
             .iter()
             .filter_map(|&(at, column)| Some(group_name(column, &cell(Some(at))?)))
             .collect();
+        let mut adds = false;
         if !declared.is_empty() {
-            state.declared.entry(path.clone()).or_default().extend(declared);
+            let known = state.declared.entry(path.clone()).or_default();
+            adds = declared.iter().any(|name| !known.contains(name));
+            known.extend(declared);
         }
         let label = match cell(Some(label_at)).map(|text| text.parse::<Label>()) {
             Some(Ok(label)) => label,
@@ -517,6 +521,11 @@ fn read_table(
             continue;
         }
         if !state.seen.insert((path.clone(), label)) {
+            // A further row of a file that says of one more group that it is of it is no input that
+            // failed: what it says was taken.
+            if adds {
+                continue;
+            }
             let expected = "each file once".to_owned();
             gathered.failures.push(failure(path, "duplicate_row", expected, origin));
             continue;
@@ -548,7 +557,7 @@ pub(crate) fn read_split_rows(path: &Path) -> Result<Vec<SplitRow>, CorpusError>
             || CorpusError::Table {
                 path: path.to_owned(),
                 expected: format!("a column named {}", names.join(" or ")),
-                found: format!("columns {}", texts.heads.join(", ")),
+                found: columns_found(&texts.heads),
             },
         )
     };

@@ -47,6 +47,15 @@ impl From<Vec<Failure>> for FailureTable {
 /// Columns of `failures.csv`.
 const COLUMNS: [&str; 6] = ["path", "content_id", "stage", "reason", "expected", "found"];
 
+/// The columns that a table has, for an error.
+pub(crate) fn columns_found<T: AsRef<str>>(heads: &[T]) -> String {
+    let heads: Vec<&str> = heads.iter().map(AsRef::as_ref).collect();
+    if heads.iter().all(|head| head.is_empty()) {
+        return "no columns".to_owned();
+    }
+    format!("columns {}", heads.join(", "))
+}
+
 impl FailureTable {
     /// The rows.
     pub fn rows(&self) -> &[Failure] {
@@ -99,7 +108,7 @@ impl FailureTable {
             return Err(CorpusError::Table {
                 path: path.clone(),
                 expected: format!("columns {}", COLUMNS.join(", ")),
-                found: format!("columns {}", heads.iter().collect::<Vec<_>>().join(", ")),
+                found: columns_found(&heads.iter().collect::<Vec<_>>()),
             });
         }
         let mut rows = Vec::new();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::candidate::{failure, group_name, is_sidecar, read_csv, said};
+use crate::failure::columns_found;
 use crate::groups::DisjointSets;
 use crate::{
     Candidate, ConflictRule, CorpusError, Failure, Gathered, Label, LabelPolicy, LabelUse,
@@ -418,7 +419,7 @@ fn read_rows(
             || CorpusError::Table {
                 path: path.to_owned(),
                 expected: format!("a column named {}", names.join(" or ")),
-                found: format!("columns {}", texts.heads.join(", ")),
+                found: columns_found(&texts.heads),
             },
         )
     };

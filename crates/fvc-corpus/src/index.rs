@@ -263,7 +263,8 @@ impl Index {
                 "content_id",
                 "path",
                 "label",
-                "group",
+                // Not the groups to split by: ties by content join these, and come to be known later.
+                "declared_group",
                 "platform",
                 "subset",
                 "manipulation",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use fvc_media::ContentId;
 
 use crate::groups::DisjointSets;
-use crate::{GroupId, GroupTable, Index, NearDuplicate, Part, Split, SplitError};
+use crate::{GroupId, GroupTable, Index, NearDuplicate, Part, Source, Split, SplitError};
 
 /// What a source is to a split that was made before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,9 @@ pub enum Newcomer {
     /// It shares an origin with sources of two parts. It is kept from both for good: on either side it
     /// would carry what it shares with the other.
     BridgesSplit(Part, Part),
+    /// It shares an origin only with sources that came after the split too, of which some tie these two
+    /// parts to one another: which of them it carries something of is not known.
+    JoinedByBridge(Part, Part),
     /// It shares an origin with what is learnt from: no score of it would be of an unseen source.
     MatchesTraining,
     /// It shares an origin with what is sealed: nothing may be learnt from it.
@@ -26,6 +29,7 @@ impl Newcomer {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::BridgesSplit(..) => "bridges_split",
+            Self::JoinedByBridge(..) => "joined_by_bridge",
             Self::MatchesTraining => "matches_training",
             Self::MatchesSealed => "matches_sealed",
             Self::NewOrigin => "outside_split",
@@ -38,6 +42,10 @@ impl Newcomer {
             Self::BridgesSplit(first, second) => {
                 format!("it came after the split was made and ties {first} to {second}: in neither")
             }
+            Self::JoinedByBridge(first, second) => format!(
+                "it came after the split was made and shares an origin with others of these that tie \
+                 {first} to {second}: in neither"
+            ),
             Self::MatchesTraining => {
                 "it came after the split was made and shows what is learnt from: \
                                       neither learnt from nor evaluated"
@@ -121,28 +129,97 @@ impl Split {
         let groups = GroupTable::from_rows(rows).joined(pairs);
         self.refuse_groups_on_two_sides(&groups)?;
 
-        let mut parts_of: HashMap<&GroupId, BTreeSet<Part>> = HashMap::new();
+        let newcomers = self.standings(index, ties, |source| {
+            let own = source.declared_groups.iter();
+            own.map(|name| same.find(names[name.as_str()])).collect()
+        });
+        Ok(Admission { groups, newcomers })
+    }
+
+    /// What each source is that the split does not know. `names` gives the classes of names that are one
+    /// without newcomers.
+    ///
+    /// What a newcomer itself shares with members tells most; one that shares with members of several
+    /// parts is a bridge, and says nothing of those that it joins. Then what others say with which it
+    /// shares an origin and which are no bridges: together they may be one.
+    fn standings(
+        &self,
+        index: &Index,
+        ties: &[NearDuplicate],
+        mut names: impl FnMut(&Source) -> Vec<usize>,
+    ) -> BTreeMap<ContentId, Newcomer> {
+        let mut place: HashMap<ContentId, usize> = HashMap::new();
+        let mut parts_of: HashMap<usize, BTreeSet<Part>> = HashMap::new();
+        let mut parts_of_group: HashMap<&GroupId, BTreeSet<Part>> = HashMap::new();
+        let mut newcomers: Vec<(&Source, Vec<usize>)> = Vec::new();
         for source in index.sources() {
+            let own = names(source);
             if let Some(part) = self.part(&source.content_id) {
-                parts_of.entry(&source.group).or_default().insert(part);
+                parts_of_group.entry(&source.group).or_default().insert(part);
+                for name in own {
+                    parts_of.entry(name).or_default().insert(part);
+                }
+            } else {
+                place.insert(source.content_id, newcomers.len());
+                newcomers.push((source, own));
             }
         }
-        let newcomers = index
-            .sources()
+        let mut direct: Vec<BTreeSet<Part>> = newcomers
             .iter()
-            .filter(|source| !known(&source.content_id))
-            .map(|source| {
-                let mut parts = parts_of.get(&source.group).into_iter().flatten().copied();
-                let standing = match (parts.next(), parts.next()) {
-                    (Some(first), Some(second)) => Newcomer::BridgesSplit(first, second),
-                    (Some(Part::Sealed), None) => Newcomer::MatchesSealed,
-                    (Some(Part::Fold(_)), None) => Newcomer::MatchesTraining,
-                    (None, _) => Newcomer::NewOrigin,
-                };
-                (source.content_id, standing)
-            })
+            .map(|(_, own)| own.iter().filter_map(|name| parts_of.get(name)).flatten().copied())
+            .map(Iterator::collect)
             .collect();
-        Ok(Admission { groups, newcomers })
+        for tie in ties {
+            for (one, other) in [(tie.first, tie.second), (tie.second, tie.first)] {
+                if let (Some(&at), Some(part)) = (place.get(&one), self.part(&other)) {
+                    direct[at].insert(part);
+                }
+            }
+        }
+        let mut together = DisjointSets::new(newcomers.len());
+        let mut first_of_name: HashMap<usize, usize> = HashMap::new();
+        let bridges: Vec<bool> = direct.iter().map(|parts| parts.len() > 1).collect();
+        for (at, (_, own)) in newcomers.iter().enumerate().filter(|(at, _)| !bridges[*at]) {
+            for &name in own {
+                together.union(*first_of_name.entry(name).or_insert(at), at);
+            }
+        }
+        for tie in ties {
+            if let (Some(&one), Some(&other)) = (place.get(&tie.first), place.get(&tie.second))
+                && !bridges[one]
+                && !bridges[other]
+            {
+                together.union(one, other);
+            }
+        }
+        let mut reached: HashMap<usize, BTreeSet<Part>> = HashMap::new();
+        for (at, parts) in direct.iter().enumerate().filter(|(at, _)| !bridges[*at]) {
+            reached.entry(together.find(at)).or_default().extend(parts);
+        }
+        let mut standings = BTreeMap::new();
+        for (at, (source, _)) in newcomers.iter().enumerate() {
+            let parts = if bridges[at] {
+                std::mem::take(&mut direct[at])
+            } else {
+                reached.get(&together.find(at)).cloned().unwrap_or_default()
+            };
+            let of_group = parts_of_group.get(&source.group).into_iter().flatten().copied();
+            let of_group: Vec<Part> = of_group.collect();
+            let mut own = parts.into_iter();
+            let standing = match (own.next(), own.next(), of_group.as_slice()) {
+                (Some(first), Some(second), _) => Newcomer::BridgesSplit(first, second),
+                (None, _, [first, second, ..]) => Newcomer::JoinedByBridge(*first, *second),
+                (Some(Part::Sealed), None, _) | (None, _, [Part::Sealed]) => {
+                    Newcomer::MatchesSealed
+                }
+                (Some(Part::Fold(_)), None, _) | (None, _, [Part::Fold(_)]) => {
+                    Newcomer::MatchesTraining
+                }
+                (None, _, []) => Newcomer::NewOrigin,
+            };
+            standings.insert(source.content_id, standing);
+        }
+        standings
     }
 
     fn refuse_groups_on_two_sides(&self, groups: &GroupTable) -> Result<(), SplitError> {

@@ -252,32 +252,32 @@ fn by_model<'de, D: Deserializer<'de>>(
 }
 
 impl TrainConfig {
-    /// Has an ensemble fitted beside the models: over them, where there are two at least and its
-    /// parameter `bases` is not fixed.
+    /// Has an ensemble fitted beside the models.
     pub fn add_ensemble(&mut self) {
-        let bases: Vec<&str> = self
-            .models
-            .iter()
-            .filter(|kind| **kind != ModelKind::Ensemble && !kind.is_network())
-            .map(|kind| kind.name())
-            .collect();
-        if bases.len() > 1 {
-            let bases = ParameterValue::Text(bases.join(","));
-            self.parameters
-                .entry(ModelKind::Ensemble)
-                .or_default()
-                .entry("bases".to_owned())
-                .or_insert(bases);
-        }
         if !self.models.contains(&ModelKind::Ensemble) {
             self.models.push(ModelKind::Ensemble);
         }
+    }
+
+    /// What an ensemble is over where its parameter `bases` is not fixed: the other models that are
+    /// named, where there are two at least, and otherwise the default.
+    pub(crate) fn named_bases(&self) -> Option<ParameterValue> {
+        let others =
+            self.models.iter().filter(|kind| **kind != ModelKind::Ensemble && !kind.is_network());
+        let names: Vec<&str> = others.map(|kind| kind.name()).collect();
+        (names.len() > 1).then(|| ParameterValue::Text(names.join(",")))
     }
 
     /// The parameters fixed for one model. A base model of an ensemble has those of the model itself,
     /// unless the ensemble fixes some for it: then these alone, for both might contradict.
     fn fixed(&self, kind: ModelKind) -> Parameters {
         let mut fixed = self.parameters.get(&kind).cloned().unwrap_or_default();
+        if kind == ModelKind::Ensemble
+            && self.models.contains(&kind)
+            && let Some(bases) = self.named_bases()
+        {
+            fixed.entry("bases".to_owned()).or_insert(bases);
+        }
         // Parameters that are not in order are told where they are used.
         for base in kind.members(&fixed).unwrap_or_default() {
             let of_base = |name: &str| {
@@ -307,6 +307,16 @@ impl TrainConfig {
 }
 
 impl Config {
+    /// The same without what changes nothing of what stages 1 to 4 make: how many sources are read at
+    /// once, and what is trained from them later.
+    pub(crate) fn of_outputs(&self) -> Self {
+        let mut config = self.clone();
+        config.split = Self::default().split;
+        config.train = Self::default().train;
+        config.reading.parallel = 0;
+        config
+    }
+
     /// Reads a TOML file and checks every value.
     ///
     /// # Errors

@@ -5,6 +5,14 @@
 use std::io;
 use std::path::PathBuf;
 
+fn nothing_usable(inputs: u64, first: &str) -> String {
+    match inputs {
+        0 => format!("Nothing to use: {first}"),
+        1 => format!("The one input could not be used: {first}"),
+        _ => format!("None of the {inputs} inputs could be used; first failure: {first}"),
+    }
+}
+
 /// Why a command could not do its work at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,7 +74,7 @@ pub enum PipelineError {
         found: String,
     },
     /// Nothing could be used of what was given.
-    #[error("None of the {inputs} inputs could be used; first failure: {first}")]
+    #[error("{}", nothing_usable(*inputs, first))]
     NothingUsable {
         /// How many inputs there were.
         inputs: u64,

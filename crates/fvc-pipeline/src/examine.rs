@@ -57,12 +57,14 @@ pub(crate) enum Remedy {
     None(&'static str),
     /// It goes.
     Remove,
+    /// It goes, and whoever needs it next computes it again.
+    RemoveCache,
     /// It is written again, from what it follows from.
     Write(Vec<u8>),
     /// It is written again when the records are whole that it follows from.
     Later,
-    /// The source's outputs are made again.
-    Source(ContentId),
+    /// This output of the source is made again, or all of them where its record is lost.
+    Source(ContentId, Option<String>),
     /// Damaged entries of the media cache are dropped.
     DropEntries,
     /// The media cache is begun anew.
@@ -76,6 +78,8 @@ pub(crate) struct Flawed {
     pub(crate) path: PathBuf,
     pub(crate) wrong: Wrong,
     pub(crate) detail: String,
+    /// Bytes of what lies there.
+    pub(crate) bytes: u64,
     pub(crate) remedy: Remedy,
 }
 
@@ -108,16 +112,27 @@ pub(crate) struct Examination {
 /// Looks at everything. Whoever calls has the workspace for itself.
 pub(crate) fn examine(environment: &Environment<'_>) -> Result<Examination, PipelineError> {
     let workspace = environment.workspace;
-    let mut look =
-        Look { environment, workspace, found: Examination::default(), own_clips: BTreeSet::new() };
+    let mut look = Look {
+        environment,
+        workspace,
+        found: Examination::default(),
+        own_clips: BTreeSet::new(),
+        without_index: false,
+        lost_records: false,
+        splits: Some(BTreeSet::new()),
+        split_of: BTreeMap::new(),
+    };
     look.half_written(workspace.root(), 0)?;
     let index = look.index()?;
     look.stages()?;
+    look.lost_index(index.as_ref())?;
+    look.lost_stages();
     look.units()?;
     look.tables(index.as_ref())?;
     look.splits()?;
     look.cache()?;
     look.ledger_and_runs()?;
+    look.lost_splits();
     let mut found = look.found;
     found.flaws.sort_by(|left, right| (&left.path, left.wrong).cmp(&(&right.path, right.wrong)));
     Ok(found)
@@ -129,6 +144,46 @@ struct Look<'a> {
     found: Examination,
     /// Files, from the root, that a record of a source names.
     own_clips: BTreeSet<PathBuf>,
+    /// Whether the index is lost, so that no source can be said to be in none.
+    without_index: bool,
+    /// Whether a record of a command cannot be read.
+    lost_records: bool,
+    /// Hashes of all splits; nothing where one cannot be read.
+    splits: Option<BTreeSet<String>>,
+    /// Runs by the hash of the split that they name.
+    split_of: BTreeMap<String, Vec<PathBuf>>,
+}
+
+/// Things that refer to something, the first few by name.
+fn refer(names: &[String]) -> String {
+    let shown = names.len().min(3);
+    let more = match names.len() - shown {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let verb = if names.len() == 1 { "refers" } else { "refer" };
+    format!("{}{more} {verb} to it", names[..shown].join(", "))
+}
+
+/// A database that is looked at: itself, or a copy that goes with this.
+struct Database {
+    file: PathBuf,
+    folder: Option<PathBuf>,
+}
+
+impl Database {
+    fn path(&self) -> &Path {
+        &self.file
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What stays lies where the system tidies up.
+        if let Some(folder) = &self.folder {
+            drop(fs::remove_dir_all(folder));
+        }
+    }
 }
 
 /// What is in a folder, by name; nothing where there is none.
@@ -180,8 +235,15 @@ impl Look<'_> {
     }
 
     fn flaw(&mut self, path: &Path, wrong: Wrong, detail: String, remedy: Remedy) {
+        // Errors begin with the path, which stands beside them here.
+        let named = format!("{}: ", path.display());
+        let detail = match detail.strip_prefix(&named) {
+            Some(rest) => rest.to_owned(),
+            None => detail,
+        };
+        let bytes = fs::symlink_metadata(path).map_or(0, |found| found.len());
         let path = self.relative(path);
-        self.found.flaws.push(Flawed { path, wrong, detail, remedy });
+        self.found.flaws.push(Flawed { path, wrong, detail, bytes, remedy });
     }
 
     /// Leftovers of killed writers, anywhere. What is locked is still being written, by a command that
@@ -322,13 +384,105 @@ impl Look<'_> {
                 let path = folder.join("record.json");
                 let read = StageRecord::load(&folder);
                 let told = "run the command again";
-                let Some(Some(record)) = self.readable(&path, read, told)? else { continue };
+                let read = self.readable(&path, read, told)?;
+                self.lost_records |= read.is_none();
+                if matches!(read, Some(None))
+                    && folder == stage
+                    && name != "predict"
+                    && folder.join("manifest.json").exists()
+                {
+                    self.lost_records = true;
+                    let detail = "its manifest is there".to_owned();
+                    self.flaw(&path, Wrong::Missing, detail, Remedy::None(told));
+                }
+                let Some(Some(record)) = read else { continue };
                 self.report(&folder, &record.manifest, &FailureTable::from(record.failures()))?;
                 self.found.records.push(record);
             }
         }
         self.found.records.sort_by_key(|record| record.manifest.started());
         Ok(())
+    }
+
+    /// The index, where others refer to one and there is none.
+    fn lost_index(&mut self, index: Option<&Index>) -> Result<(), PipelineError> {
+        if index.is_some() {
+            return Ok(());
+        }
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for record in &self.found.records {
+            if matches!(record.basis, Basis::Index(_)) {
+                names.insert(format!("stages/{}", record.stages().command()));
+            }
+        }
+        let mut names: Vec<String> = names.into_iter().collect();
+        let features = self.workspace.features();
+        let tables = TABLES.iter().filter(|name| name.ends_with(".parquet"));
+        let tables = tables.filter(|name| features.join(name).exists());
+        names.extend(tables.map(|name| format!("features/{name}")));
+        // A workspace of shares has units, and no index before it is merged.
+        if list_shards(&self.workspace.stage("index"))?.is_empty() {
+            let units: usize = list(&self.workspace.root().join("units"))?
+                .iter()
+                .map(|folder| list(folder).map(|paths| paths.len()))
+                .sum::<Result<usize, _>>()?;
+            if units > 0 {
+                names.push(format!("units ({units} records)"));
+            }
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.without_index = true;
+        let path = self.workspace.index().join("sources.json");
+        // What is there and cannot be read has been told.
+        if !path.exists() && !self.workspace.index().join("gathered.json").exists() {
+            let detail = refer(&names);
+            let remedy = Remedy::None("put the index back from a copy, or run `fvc index` again");
+            self.flaw(&path, Wrong::Missing, detail, remedy);
+        }
+        Ok(())
+    }
+
+    /// Records of commands, where tables are there that only commands write.
+    fn lost_stages(&mut self) {
+        if self.lost_records {
+            return;
+        }
+        let has = |table: FeatureTable| {
+            self.found.records.iter().any(|record| record.stages().has(table.stage()))
+        };
+        let names: Vec<String> = [FeatureTable::Native, FeatureTable::Scaled, FeatureTable::Facts]
+            .into_iter()
+            .filter(|table| !has(*table))
+            .map(|table| format!("features/{}.parquet", table.name()))
+            .filter(|name| self.workspace.root().join(name).exists())
+            .collect();
+        if !names.is_empty() {
+            let detail = format!("the record of the command that wrote it: {}", refer(&names));
+            let remedy =
+                Remedy::None("run the commands again: nothing that is there is decoded again");
+            self.flaw(&self.workspace.root().join("stages"), Wrong::Missing, detail, remedy);
+        }
+    }
+
+    /// Splits that runs name and that are not there.
+    fn lost_splits(&mut self) {
+        let Some(known) = &self.splits else { return };
+        let lost: Vec<String> = self
+            .split_of
+            .iter()
+            .filter(|(hash, _)| !known.contains(*hash))
+            .map(|(hash, runs)| {
+                let runs: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
+                format!("split {hash}: {}", refer(&runs))
+            })
+            .collect();
+        if !lost.is_empty() {
+            let remedy = Remedy::None("put it back from a copy, or remove the runs that name it");
+            let path = self.workspace.splits();
+            self.flaw(&path, Wrong::Missing, lost.join("; "), remedy);
+        }
     }
 
     /// Records of sources, the files that they name, and files that none names.
@@ -354,7 +508,10 @@ impl Look<'_> {
                 continue;
             };
             self.found.checked.units += 1;
-            if !self.found.sources.is_empty() && !self.found.sources.contains_key(&id) {
+            if !self.without_index
+                && !self.found.sources.is_empty()
+                && !self.found.sources.contains_key(&id)
+            {
                 self.orphan(&path, "its source is in no index");
                 continue;
             }
@@ -364,7 +521,7 @@ impl Look<'_> {
                     let empty = fs::metadata(&path).is_ok_and(|found| found.len() == 0);
                     let wrong = if empty { Wrong::Empty } else { Wrong::Damaged };
                     unreadable.push(id.to_hex());
-                    self.flaw(&path, wrong, found, Remedy::Source(id));
+                    self.flaw(&path, wrong, found, Remedy::Source(id, None));
                 }
                 UnitState::Whole(unit) => {
                     whole.insert(id);
@@ -377,7 +534,8 @@ impl Look<'_> {
                         if let Err(flaw) = output.check(self.workspace, &store) {
                             let (wrong, detail) = wrong_by(flaw, &format!("{name} of {id}"));
                             let path = self.workspace.root().join(&file);
-                            self.flaw(&path, wrong, detail, Remedy::Source(id));
+                            let remedy = Remedy::Source(id, Some(name.clone()));
+                            self.flaw(&path, wrong, detail, remedy);
                         }
                         self.own_clips.insert(file);
                     }
@@ -398,14 +556,13 @@ impl Look<'_> {
             let path = self.workspace.unit(&id);
             let detail = "a command says that its source is complete".to_owned();
             unreadable.push(id.to_hex());
-            self.flaw(&path, Wrong::Missing, detail, Remedy::Source(id));
+            self.flaw(&path, Wrong::Missing, detail, Remedy::Source(id, None));
         }
         let ties = self.workspace.near_duplicates();
         if let Some(found) = flaw_of_ties(&ties)? {
             let empty = fs::metadata(&ties).is_ok_and(|found| found.len() == 0);
             let wrong = if empty { Wrong::Empty } else { Wrong::Damaged };
-            // Whoever asks for groups next computes them anew.
-            self.flaw(&ties, wrong, found, Remedy::Remove);
+            self.flaw(&ties, wrong, found, Remedy::RemoveCache);
         }
         for folder in folders {
             let folder = self.workspace.root().join(folder);
@@ -528,9 +685,44 @@ impl Look<'_> {
             self.found.checked.splits += 1;
             let read = Split::load(&path).map_err(PipelineError::from);
             // What was sealed must stay sealed: only a person may say that it is planned anew.
-            self.readable(&path, read, "put it back, or remove it and train with --replan-split")?;
+            let told = "put it back from a copy, or remove it with the runs that name it, and train \
+                        with --replan-split";
+            match self.readable(&path, read, told)? {
+                Some(split) => {
+                    self.splits.iter_mut().for_each(|known| {
+                        known.insert(split.hash().to_owned());
+                    });
+                }
+                None => self.splits = None,
+            }
         }
         Ok(())
+    }
+
+    /// A database where SQLite can work on it, which writes also to read.
+    fn copied(&self, path: &Path) -> Result<Database, PipelineError> {
+        if self.workspace.is_writable() {
+            return Ok(Database { file: path.to_owned(), folder: None });
+        }
+        let name = format!("fvc-verify-{}-{}", std::process::id(), name_of(path));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder)
+            .map_err(|source| PipelineError::Io { path: folder.clone(), source })?;
+        let copy = Database { file: folder.join(name_of(path)), folder: Some(folder) };
+        for ending in ["", "-wal"] {
+            let with = |path: &Path| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(ending);
+                PathBuf::from(name)
+            };
+            let from = with(path);
+            match fs::copy(&from, with(copy.path())) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => return Err(PipelineError::Io { path: from, source }),
+                Ok(_) => {}
+            }
+        }
+        Ok(copy)
     }
 
     fn cache(&mut self) -> Result<(), PipelineError> {
@@ -547,7 +739,8 @@ impl Look<'_> {
             self.flaw(&path, Wrong::Empty, "no bytes".to_owned(), Remedy::NewCache);
             return Ok(());
         }
-        match MediaCache::open(&path).and_then(|cache| cache.check()) {
+        let copy = self.copied(&path)?;
+        match MediaCache::open(copy.path()).and_then(|cache| cache.check()) {
             Ok(0) => {}
             Ok(count) => {
                 let detail = format!("{count} entries that do not hold what was written");
@@ -565,6 +758,7 @@ impl Look<'_> {
     fn ledger_and_runs(&mut self) -> Result<(), PipelineError> {
         let path = self.workspace.ledger();
         let instead = "put it back from a copy: it is the only record of openings";
+        let copy;
         let mut ledger = None;
         match fs::metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -572,13 +766,17 @@ impl Look<'_> {
             Ok(found) if found.len() == 0 => {
                 self.flaw(&path, Wrong::Empty, "no bytes".to_owned(), Remedy::None(instead));
             }
-            Ok(_) => match Ledger::open(&path).and_then(|ledger| ledger.check().map(|()| ledger)) {
-                Ok(found) => ledger = Some(found),
-                Err(error) => {
-                    let remedy = Remedy::None(instead);
-                    self.flaw(&path, Wrong::Damaged, error.to_string(), remedy);
+            Ok(_) => {
+                copy = Some(self.copied(&path)?);
+                let at = copy.as_ref().map_or(path.as_path(), Database::path);
+                match Ledger::open(at).and_then(|ledger| ledger.check().map(|()| ledger)) {
+                    Ok(found) => ledger = Some(found),
+                    Err(error) => {
+                        let remedy = Remedy::None(instead);
+                        self.flaw(&path, Wrong::Damaged, error.to_string(), remedy);
+                    }
                 }
-            },
+            }
         }
         let mut needed = 0;
         for experiment in list(&self.workspace.runs())? {
@@ -654,6 +852,8 @@ impl Look<'_> {
                 return Ok(0);
             }
         };
+        let name = self.relative(run);
+        self.split_of.entry(head.split_hash.clone()).or_default().push(name);
         if matches!(files, Some(None)) {
             for model in &head.models {
                 let path = run.join(&model.file);

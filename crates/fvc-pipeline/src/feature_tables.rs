@@ -203,7 +203,7 @@ fn whole_unit(
         }),
         UnitState::Damaged(found) => Err(PipelineError::Corrupt {
             path,
-            expected: "the record that was just written".to_owned(),
+            expected: "a whole record (`fvc verify --repair` makes it again)".to_owned(),
             found,
         }),
     }

@@ -8,7 +8,7 @@ use fvc_media::ContentId;
 use serde::Serialize;
 
 use crate::PipelineError;
-use crate::grouping::{Evidence, group_sources};
+use crate::grouping::{Evidence, group_sources, read_grouping};
 use crate::lock::Lock;
 use crate::stages::Environment;
 
@@ -57,8 +57,12 @@ pub fn explain_group(
     environment: &Environment<'_>,
     name: &str,
 ) -> Result<GroupExplanation, PipelineError> {
-    let _lock = Lock::shared(&environment.workspace.index_lock(), &environment.cancel)?;
-    let grouping = group_sources(environment)?;
+    let (_lock, grouping) = if environment.workspace.is_writable() {
+        let lock = Lock::shared(&environment.workspace.index_lock(), &environment.cancel)?;
+        (lock, group_sources(environment)?)
+    } else {
+        (Lock::to_read_index(environment)?, read_grouping(environment.workspace)?)
+    };
     let index = &grouping.index;
     let path = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
     let found: BTreeSet<&GroupId> = index

@@ -240,8 +240,22 @@ struct Named {
 /// There is no index, or the workspace cannot be read or written. A source whose fingerprint is not as it
 /// was written is not compared, and told.
 pub fn group_sources(environment: &Environment<'_>) -> Result<Grouping, PipelineError> {
-    let workspace = environment.workspace;
-    let index = Index::load(&workspace.index())?;
+    let index = Index::load(&environment.workspace.index())?;
+    let mut named = named_fingerprints(environment.workspace, &index)?;
+    let (near_duplicates, not_comparable) = ties(environment, &mut named)?;
+    Ok(Grouping {
+        index: index.with_near_duplicates(&near_duplicates),
+        near_duplicates,
+        fingerprinted: named.keys().copied().collect(),
+        not_comparable,
+    })
+}
+
+/// The fingerprints that the records of sources name.
+fn named_fingerprints(
+    workspace: &Workspace,
+    index: &Index,
+) -> Result<BTreeMap<ContentId, Named>, PipelineError> {
     let name = fingerprint_name();
     let mut named: BTreeMap<ContentId, Named> = BTreeMap::new();
     for source in index.sources() {
@@ -253,12 +267,27 @@ pub fn group_sources(environment: &Environment<'_>) -> Result<Grouping, Pipeline
             named.insert(source.content_id, found);
         }
     }
-    let (near_duplicates, not_comparable) = ties(environment, &mut named)?;
+    Ok(named)
+}
+
+/// The index with its groups by the ties that were computed last, of a workspace that cannot be
+/// written to.
+pub(crate) fn read_grouping(workspace: &Workspace) -> Result<Grouping, PipelineError> {
+    let index = Index::load(&workspace.index())?;
+    let Some(Ok(file)) = read_whole(&workspace.near_duplicates())? else {
+        return Ok(Grouping {
+            index,
+            near_duplicates: Vec::new(),
+            fingerprinted: BTreeSet::new(),
+            not_comparable: BTreeSet::new(),
+        });
+    };
+    let named = named_fingerprints(workspace, &index)?;
     Ok(Grouping {
-        index: index.with_near_duplicates(&near_duplicates),
-        near_duplicates,
-        fingerprinted: named.keys().copied().collect(),
-        not_comparable,
+        index: index.with_near_duplicates(&file.ties),
+        near_duplicates: file.ties,
+        fingerprinted: named.into_keys().collect(),
+        not_comparable: file.not_comparable,
     })
 }
 
@@ -422,6 +451,14 @@ fn read_whole(path: &Path) -> Result<Option<Result<TiesFile, String>>, PipelineE
         }
         Ok(file) => Ok(file),
     }))
+}
+
+/// The ties that were computed last; nothing where there are none, or they are damaged.
+pub(crate) fn read_ties(
+    workspace: &Workspace,
+) -> Result<Option<Vec<NearDuplicate>>, PipelineError> {
+    let found = read_whole(&workspace.near_duplicates())?;
+    Ok(found.and_then(Result::ok).map(|file| file.ties))
 }
 
 /// What is wrong with the file of ties, if anything is. It is made again when it is not there.

@@ -1,16 +1,18 @@
 //! [`index`] and [`index_fake_video_corpus`]: from folders and tables to sources with content ids,
 //! labels and groups.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use fvc_corpus::{
     Candidate, DecodeCounts, Failure, FailureTable, FakeVideoCorpus, FvcTables, Gathered, Index,
-    Label, LabelPolicy, Manifest, gather, read_fake_video_corpus,
+    LabelPolicy, Manifest, Source, gather, read_fake_video_corpus,
 };
 use fvc_media::{MediaError, Reader, Reason};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::gathering::{Built, Found, Gathering, IndexRecord, Row, build, gathered_hash};
+use crate::grouping::read_ties;
 use crate::lock::Lock;
 use crate::pass::media_failure;
 use crate::progress::Part;
@@ -34,6 +36,8 @@ pub struct IndexOutcome {
     pub groups_by_label: [usize; 2],
     /// Groups in all.
     pub groups: usize,
+    /// Sources of which it is known with whom they share footage; their ties are in the groups.
+    pub compared: usize,
     /// Files beside the videos that were left alone, such as text and tables.
     pub ignored: u64,
 }
@@ -74,6 +78,30 @@ fn look(reader: &Reader, candidate: Candidate) -> Result<Found, PipelineError> {
 }
 
 impl IndexOutcome {
+    /// Counts sources and groups, with the ties by content that are known by now.
+    pub(crate) fn count(
+        &mut self,
+        workspace: &Workspace,
+        index: &Index,
+    ) -> Result<(), PipelineError> {
+        // Damaged ties are computed again by the stages.
+        let ties = read_ties(workspace)?;
+        let joined = ties.as_ref().map(|ties| index.with_near_duplicates(ties));
+        let index = joined.as_ref().unwrap_or(index);
+        let is_compared =
+            |source: &&Source| ties.is_some() && workspace.unit(&source.content_id).exists();
+        self.compared = index.sources().iter().filter(is_compared).count();
+        self.groups = index.groups().group_count();
+        self.sources = [0; 2];
+        let mut holding = [BTreeSet::new(), BTreeSet::new()];
+        for source in index.sources() {
+            self.sources[source.label.index()] += 1;
+            holding[source.label.index()].insert(&source.group);
+        }
+        self.groups_by_label = holding.map(|groups| groups.len());
+        Ok(())
+    }
+
     /// Whether there is a source at all.
     ///
     /// # Errors
@@ -91,22 +119,23 @@ impl IndexOutcome {
 }
 
 /// Reads folders and tables, gives every file its content id, looks at each without decoding, joins
-/// groups and writes the index, the failure table and the manifest.
+/// groups and writes the index, the failure table and the manifest. [`IndexOutcome::usable`] says
+/// whether anything could be used.
 ///
 /// # Errors
-/// An input is no folder and no table, nothing at all could be used, the workspace cannot be
-/// written, or the user asked to stop.
+/// An input is no folder and no table, there is nothing in them, the workspace cannot be written, or
+/// the user asked to stop.
 pub fn index(
     environment: &Environment<'_>,
     inputs: &[PathBuf],
 ) -> Result<IndexOutcome, PipelineError> {
     let outcome = index_gathered(environment, gather(inputs)?, None)?;
+    // Where there was something, it is told what became of it.
     if outcome.groups == 0 && outcome.failures.is_empty() {
         let inputs: Vec<String> = inputs.iter().map(|input| input.display().to_string()).collect();
         let first = format!("no video was found in {}", inputs.join(", "));
         return Err(PipelineError::NothingUsable { inputs: 0, first });
     }
-    outcome.usable()?;
     Ok(outcome)
 }
 
@@ -160,7 +189,7 @@ fn index_gathered(
     policy: Option<LabelPolicy>,
 ) -> Result<IndexOutcome, PipelineError> {
     // Stages that are at work go on with the index they began with.
-    let _lock = Lock::exclusive(&environment.workspace.index_lock(), &environment.cancel)?;
+    let _lock = Lock::of_index(environment)?;
     let manifest = Manifest::begin("index", &environment.config.hash()?);
     let gathering = identify(environment, gathered, policy, Shard::WHOLE)?;
     let gatherings = vec![gathering];
@@ -278,21 +307,18 @@ pub(crate) fn write_index(
     let ignored = gatherings.iter().map(|gathering| gathering.ignored).sum();
     let record = IndexRecord { gatherings, manifest };
     let folder = save_index(environment.workspace, &record, index, failures)?;
-    let mut sources = [0_usize; 2];
-    let mut holding = [std::collections::BTreeSet::new(), std::collections::BTreeSet::new()];
-    for source in index.sources() {
-        sources[source.label.index()] += 1;
-        holding[source.label.index()].insert(&source.group);
-    }
-    Ok(IndexOutcome {
-        sources,
-        groups_by_label: [holding[Label::Real.index()].len(), holding[Label::Fake.index()].len()],
-        groups: index.groups().group_count(),
+    let mut outcome = IndexOutcome {
+        sources: [0; 2],
+        groups_by_label: [0; 2],
+        groups: 0,
+        compared: 0,
         ignored,
         manifest: record.manifest,
         failures: failures.clone(),
         folder,
-    })
+    };
+    outcome.count(environment.workspace, index)?;
+    Ok(outcome)
 }
 
 /// Writes all files of an index, and says where they stand.

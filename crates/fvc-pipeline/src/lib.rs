@@ -91,5 +91,5 @@ pub use training::{
     TrainedModel, check_training, newest_model, train,
 };
 pub use unit::{Output, Pass, Unit, UnitState};
-pub use verify::{Checked, Finding, VerifyOutcome, Wrong, verify};
+pub use verify::{Checked, Finding, Mended, VerifyOutcome, Wrong, verify};
 pub use workspace::Workspace;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use fvc_corpus::{DecodeCounts, Failure, Index, Ledger, Manifest, Source};
+use fvc_corpus::{DecodeCounts, Failure, Index, LabelPolicy, Ledger, Manifest, Source};
 use fvc_media::MediaCache;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
@@ -129,6 +129,10 @@ pub fn merge(
     for (command, fates) in commands.into_iter().zip(fates) {
         outcome.stages.push(conclude_command(environment, &index, command, fates)?);
     }
+    if let Some(counts) = &mut outcome.index {
+        // The commands have compared what came from several workspaces.
+        counts.count(into, &index)?;
+    }
     Ok(outcome)
 }
 
@@ -163,7 +167,7 @@ fn lock_all(
         }
     }
     let locks = places.values();
-    locks.map(|workspace| Lock::exclusive(&workspace.index_lock(), &environment.cancel)).collect()
+    locks.map(|workspace| Lock::of_index_in(environment, workspace)).collect()
 }
 
 /// Whether shares with these numbers make a whole; `told` is what the missing ones are made with.
@@ -182,7 +186,11 @@ fn check_whole(folder: &Path, shards: &BTreeSet<Shard>, told: &str) -> Result<()
         return wrong(
             "shards of one number".to_owned(),
             format!("shards {}", names(&mut shards.iter().copied())),
-            format!("remove the records of those of {} or of {}", first.count(), other.count()),
+            {
+                let stage = folder.parent().unwrap_or(folder).display();
+                let (one, two) = (first.count(), other.count());
+                format!("remove {stage}/shard-*-of-{one} or {stage}/shard-*-of-{two}")
+            },
         );
     }
     let mut missing = first.all().filter(|shard| !shards.contains(shard)).peekable();
@@ -199,16 +207,12 @@ fn check_whole(folder: &Path, shards: &BTreeSet<Shard>, told: &str) -> Result<()
     Ok(())
 }
 
-/// What two configurations do not have in common, as far as it changes what stages 1 to 4 make: how
-/// many sources are read at once does not, nor what is trained from them later.
+/// What two configurations do not have in common, as far as it changes what stages 1 to 4 make.
 fn difference(one: &Config, other: &Config) -> Option<String> {
     let flat = |config: &Config| {
-        let mut config = config.clone();
-        config.reading.parallel = 0;
-        config.split = Config::default().split;
-        config.train = Config::default().train;
         let mut keys = BTreeMap::new();
-        flatten(String::new(), &serde_json::to_value(config).unwrap_or_default(), &mut keys);
+        let value = serde_json::to_value(config.of_outputs()).unwrap_or_default();
+        flatten(String::new(), &value, &mut keys);
         keys
     };
     let (one, other) = (flat(one), flat(other));
@@ -306,9 +310,33 @@ fn whole_gatherings(
             path: second.unwrap_or(first).folder.clone(),
             expected: format!("the inputs of shard {}", first.record.shard),
             found: format!("other inputs in shard {}", second.unwrap_or(first).record.shard),
-            instead: "index the shards with the same inputs, and leave these as they are"
-                .to_owned(),
+            instead: format!(
+                "index all shards with the same inputs, or remove those of other inputs, such as {}",
+                second.unwrap_or(first).folder.display()
+            ),
         });
+    }
+    for piece in &pieces[1..] {
+        let shown = |policy: Option<LabelPolicy>| {
+            policy.map_or_else(|| "none".to_owned(), |policy| policy.to_string())
+        };
+        let first = &pieces[0];
+        if piece.record.policy != first.record.policy {
+            return Err(PipelineError::Conflict {
+                what: "the label policy of what is to be one index".to_owned(),
+                expected: format!(
+                    "{}, as in {}",
+                    shown(first.record.policy),
+                    first.folder.display()
+                ),
+                found: format!(
+                    "{} in {}; index one of the two again under the policy of the other (--fvc-labels, \
+                     or section [fvc]), or merge them apart",
+                    shown(piece.record.policy),
+                    piece.folder.display()
+                ),
+            });
+        }
     }
     let mut wholes = Vec::new();
     for hash in order {
@@ -335,7 +363,24 @@ fn whole_gatherings(
         }
         let shards = by_shard.keys().copied().collect();
         let folder = by_shard.values().next().map(|piece| piece.folder.clone());
-        check_whole(&folder.unwrap_or_default(), &shards, "index")?;
+        check_whole(&folder.unwrap_or_default(), &shards, "index").map_err(|error| {
+            // Often the missing share is there, and was made of something else.
+            let other = pieces.iter().find(|piece| {
+                let its = &piece.record;
+                let beside = |shard: &Shard| shard.count() == its.shard.count();
+                its.hash != hash && !shards.contains(&its.shard) && shards.iter().any(beside)
+            });
+            match (error, other) {
+                (PipelineError::Shards { path, expected, found, instead }, Some(other)) => {
+                    let its = other.record.shard;
+                    let folder = other.folder.display();
+                    let found =
+                        format!("{found} of these inputs, and shard {its} of others in {folder}");
+                    PipelineError::Shards { path, expected, found, instead }
+                }
+                (error, _) => error,
+            }
+        })?;
         wholes.push(Gathering::whole(
             by_shard.into_values().map(|piece| piece.record.clone()).collect(),
         )?);

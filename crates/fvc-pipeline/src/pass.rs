@@ -194,6 +194,7 @@ pub(crate) fn run_pass(
         reason: owed.reason,
         decoded_frames: report.decoded_frames,
         outputs: names,
+        settings: serde_json::to_string(&config.of_outputs()).ok(),
     });
     Ok(unit)
 }

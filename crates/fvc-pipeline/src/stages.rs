@@ -1,5 +1,6 @@
 //! [`run_stages`]: stages 1 to 4 over a whole index, one pass a source.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -219,6 +220,17 @@ pub(crate) fn complete_source(
     stages: &StageSelection,
     source: &Source,
 ) -> Result<Fate, PipelineError> {
+    complete_outputs(context, stages, source, None)
+}
+
+/// The same with these of the outputs only, where any are named: what else the settings ask for may
+/// never have been asked of this source.
+pub(crate) fn complete_outputs(
+    context: &PassContext<'_>,
+    stages: &StageSelection,
+    source: &Source,
+    only: Option<&BTreeSet<String>>,
+) -> Result<Fate, PipelineError> {
     let reader = context.reader.counted_apart();
     let context = &PassContext { reader: &reader, ..*context };
     let fate = |result, reason: Option<String>| {
@@ -230,7 +242,8 @@ pub(crate) fn complete_source(
         let decodes = DecodeCounts { sources, own, probes, reasons };
         Ok(Fate { content_id: source.content_id, result, decodes })
     };
-    let wanted = wanted(context.config, stages, &source.content_id)?;
+    let mut wanted = wanted(context.config, stages, &source.content_id)?;
+    wanted.retain(|output| only.is_none_or(|only| only.contains(&output.name)));
     let own_draws = draws(context.config, &source.content_id)?;
     let path = context.workspace.unit(&source.content_id);
     let _lock = Lock::exclusive(&context.workspace.unit_lock(&source.content_id), context.cancel)?;
@@ -251,8 +264,11 @@ pub(crate) fn complete_source(
         UnitState::Whole(unit) => Some(*unit),
         UnitState::None | UnitState::Damaged(_) => None,
     };
+    // Draws under settings of before are not those of now.
+    let newer = unit.as_ref().filter(|_| only.is_some()).map(|unit| unit.draws.clone());
     match run_pass(context, source, &own_draws, owed, unit) {
-        Ok(unit) => {
+        Ok(mut unit) => {
+            unit.draws.extend(newer.unwrap_or_default());
             unit.save(&path)?;
             fate(Ending::Complete { damaged: is_damaged(&unit) }, Some(reason))
         }

@@ -10,8 +10,8 @@ use fvc_corpus::{
 use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
     ClipDetector, ClipEstimator, ColumnRoles, CrossValidation, Detector, LearnError, ModelBody,
-    ModelKind, SealedEvaluation, Selection, TrainEvent, cross_validate, cross_validate_clips,
-    evaluate_sealed, evaluate_sealed_clips, fit_final, fit_final_clips,
+    ModelKind, Parameters, SealedEvaluation, Selection, TrainEvent, cross_validate,
+    cross_validate_clips, evaluate_sealed, evaluate_sealed_clips, fit_final, fit_final_clips,
 };
 use fvc_media::ContentId;
 use fvc_nn::SavedNetwork;
@@ -30,7 +30,7 @@ use crate::plan::StageSelection;
 use crate::progress::Part;
 use crate::stage_record::StageRecord;
 use crate::stages::Environment;
-use crate::{Config, PipelineError};
+use crate::{Config, PipelineError, Workspace};
 
 /// What stage 5 is told beside the configuration.
 #[derive(Clone, Debug, Default)]
@@ -244,17 +244,22 @@ fn try_split_file(
     index: &Index,
     file: &Path,
 ) -> Result<(), PipelineError> {
-    let workspace = environment.workspace;
+    let failed = failed_sources(environment.workspace)?;
+    let rows = index.groups().iter().filter(|(content_id, _)| !failed.contains(content_id));
+    let rows = rows.map(|(content_id, group)| (*content_id, group.clone())).collect();
+    let planning = environment.config.split.planning();
+    import_split(&GroupTable::from_rows(rows), index, &planning, file).1.map(drop)
+}
+
+/// Sources that failed under a command when it last worked on them.
+fn failed_sources(workspace: &Workspace) -> Result<BTreeSet<ContentId>, PipelineError> {
     let mut failed = BTreeSet::new();
     for name in stage_names(workspace)? {
         // A record that is damaged tells of no failure; the stages to come write it anew.
         let Ok(Some(record)) = StageRecord::load(&workspace.stage(&name)) else { continue };
         failed.extend(record.failures().into_iter().filter_map(|failure| failure.content_id));
     }
-    let rows = index.groups().iter().filter(|(content_id, _)| !failed.contains(content_id));
-    let rows = rows.map(|(content_id, group)| (*content_id, group.clone())).collect();
-    let planning = environment.config.split.planning();
-    import_split(&GroupTable::from_rows(rows), index, &planning, file).1.map(drop)
+    Ok(failed)
 }
 
 /// Takes over an official split for the sources of `groups`, with what its table and the index do not
@@ -346,7 +351,7 @@ pub fn train(
         "run.json",
         &json(&record)?,
     )?;
-    let failures = take_stock(&folder, config, index, &usable, &admission)?;
+    let failures = take_stock(environment, &folder, index, &usable, &admission)?;
     let told = Told { sources, notes, failures, roles: roles(config, &needed) };
     match fit_all(environment, &folder, &split, &examples, told, &record) {
         Ok(outcome) => Ok(outcome),
@@ -363,18 +368,26 @@ pub fn train(
 /// Writes the run's manifest and failure table: every source of the index takes part in the run, or
 /// does not and stands there with the reason.
 fn take_stock(
+    environment: &Environment<'_>,
     folder: &RunFolder,
-    config: &Config,
     index: &Index,
     with_features: &BTreeSet<ContentId>,
     admission: &Admission,
 ) -> Result<Vec<Failure>, PipelineError> {
-    let mut manifest = Manifest::begin("train", &config.hash()?);
+    let mut manifest = Manifest::begin("train", &environment.config.hash()?);
+    let failed = failed_sources(environment.workspace)?;
     let mut failures = Vec::new();
     for source in index.sources() {
         let (reason, expected, found) = if !with_features.contains(&source.content_id) {
-            let found = "none (see the stages' failures)".to_owned();
-            ("no_features", "a row in the feature tables", found)
+            let decoded = environment.workspace.unit(&source.content_id).exists();
+            let found = if failed.contains(&source.content_id) {
+                "none (see the stages' failures)"
+            } else if decoded {
+                "none of these settings yet: run `fvc run --stages 1-4`"
+            } else {
+                "not decoded yet: run `fvc run --stages 1-4`"
+            };
+            ("no_features", "a row in the feature tables", found.to_owned())
         } else if let Some(newcomer) = admission.newcomers.get(&source.content_id) {
             (newcomer.reason(), "a part in the split", newcomer.found())
         } else {
@@ -447,6 +460,7 @@ fn newcomer_notes(admission: &Admission, usable: &BTreeSet<ContentId>) -> Vec<St
         .map(|(reason, count)| {
             let what = match *reason {
                 "bridges_split" => "tie two parts of it to one another",
+                "joined_by_bridge" => "show what only those that tie two parts show",
                 "matches_training" => "show what is learnt from",
                 "matches_sealed" => "show what is sealed",
                 _ => "are of new origins",
@@ -601,6 +615,7 @@ fn fit_all(
             if let ModelBody::Ensemble(model) = detector.body() {
                 let weights: Vec<String> =
                     model.weights().map(|(base, weight)| format!("{base} {weight:.3}")).collect();
+                notes.push(about_ensemble(config, &detector.selection().chosen));
                 notes.push(format!("weights of the {}: {}", kind.name(), weights.join(", ")));
             }
             (validated, FittedDetector::Rows(Box::new(detector)))
@@ -687,6 +702,21 @@ fn fit_all(
         }
     }
     Ok(outcome)
+}
+
+/// What an ensemble is over and how, and why it is over models that nobody named.
+fn about_ensemble(config: &Config, chosen: &Parameters) -> String {
+    let text = |name: &str| chosen.get(name).map_or_else(String::new, ToString::to_string);
+    let bases = text("bases").replace(',', ", ");
+    let given = config.train.parameters.get(&ModelKind::Ensemble);
+    let is_default = given.is_none_or(|given| !given.contains_key("bases"))
+        && config.train.named_bases().is_none();
+    let why = if is_default {
+        ", the default: fewer than two other models are named, and no --ensemble-bases"
+    } else {
+        ""
+    };
+    format!("the ensemble is a {} over {bases}{why}", text("method"))
 }
 
 /// What stands in a model file beside the model.

@@ -122,6 +122,11 @@ pub struct Pass {
     pub decoded_frames: u64,
     /// Names of the outputs that it gave.
     pub outputs: Vec<String>,
+    /// The configuration that asked for them, as JSON, without what changes no output. It is text, so
+    /// that a record stays whole when keys come or go: what cannot be read then only cannot be made
+    /// again under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settings: Option<String>,
 }
 
 /// What has been computed of one source. It is written whole after a pass, with a hash over all of

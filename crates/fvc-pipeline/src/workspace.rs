@@ -100,7 +100,10 @@ impl Workspace {
         let found: Mark =
             serde_json::from_slice(&bytes).map_err(|error| PipelineError::Corrupt {
                 path: mark.clone(),
-                expected: "the mark of a workspace".to_owned(),
+                expected: format!(
+                    "the mark of a workspace (where it alone was damaged, {{\"layout_version\":\
+                     {LAYOUT_VERSION}}} is what stood there)"
+                ),
                 found: error.to_string(),
             })?;
         if found.layout_version != LAYOUT_VERSION {
@@ -111,6 +114,37 @@ impl Workspace {
             });
         }
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// Removes the workspace where nothing was put into it yet, and with `and_folder` its folder.
+    ///
+    /// # Errors
+    /// Something cannot be removed.
+    pub fn remove_unused(&self, and_folder: bool) -> Result<(), PipelineError> {
+        let io = |source| PipelineError::Io { path: self.root.clone(), source };
+        let (mark, locks) = (self.root.join("workspace.json"), self.root.join("locks"));
+        for entry in fs::read_dir(&self.root).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path != mark && path != locks {
+                return Ok(());
+            }
+        }
+        if locks.exists() {
+            fs::remove_dir_all(&locks).map_err(io)?;
+        }
+        fs::remove_file(&mark).map_err(io)?;
+        if and_folder { fs::remove_dir(&self.root).map_err(io) } else { Ok(()) }
+    }
+
+    /// Whether anything can be written here.
+    pub fn is_writable(&self) -> bool {
+        let probe = self.root.join(format!(".fvc-writable.{}", std::process::id()));
+        let made = fs::write(&probe, b"").is_ok();
+        if made {
+            // It is empty and hidden; if it stays, nobody reads it.
+            drop(fs::remove_file(&probe));
+        }
+        made
     }
 
     /// The folder itself.

@@ -15,8 +15,9 @@ use fvc_pipeline::{Shard, StageSelection};
 
 /// Tells authentic video from manipulated or synthetic video, and how far to trust the answer.
 ///
-/// Exit codes: 0 every input gave a result; 1 failed; 2 wrong arguments or configuration;
-/// 3 finished, with some inputs failed (see the failure table); 130 stopped by Ctrl-C.
+/// Exit codes: 0 every input gave a result (predict: or is known to training); 1 failed, or no input
+/// could be used; 2 wrong arguments or configuration; 3 finished, with some inputs failed (see the
+/// failure table); 130 stopped by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "fvc", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -48,7 +49,7 @@ pub(crate) struct Shared {
     /// Show no progress.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// End with 0 also when some inputs failed, for schedulers.
+    /// End with 0 also when some inputs failed, for schedulers; not when all did.
     #[arg(long, global = true)]
     pub(crate) exit_zero_on_partial: bool,
 }
@@ -330,7 +331,8 @@ pub(crate) struct TrainingArguments {
     /// Models to fit (`fvc models` lists them).
     #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1..)]
     pub(crate) model_types: Option<Vec<ModelKind>>,
-    /// Also fit an ensemble: over the other models, where there are two at least.
+    /// Also fit an ensemble: over the other models that are named, where there are two at least, and
+    /// otherwise over logistic_regression, svm and xgboost.
     #[arg(long)]
     pub(crate) train_ensemble: bool,
     /// Models that the ensemble is over.

@@ -103,7 +103,7 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
                 ..Given::of(reading, making)
             };
             let mut config = configuration(shared, &given)?;
-            materialise::set(&mut config, stages, materialise)?;
+            materialise::set(&mut config, stages, None, materialise)?;
             let options = TrainOptions { replan_split: training.replan_split };
             stages::run(context, &config, stages, &options, shard.shard)
         }
@@ -173,7 +173,7 @@ fn one_stage(
     let mut config = configuration(context.shared, given)?;
     let stages = StageSelection::of(&[stage]);
     if let Some(materialise) = materialise {
-        materialise::set(&mut config, &stages, materialise)?;
+        materialise::set(&mut config, &stages, Some(stage), materialise)?;
     }
     stages::run(context, &config, &stages, &TrainOptions::default(), shard)
 }

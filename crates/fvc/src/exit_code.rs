@@ -8,7 +8,7 @@ use fvc_pipeline::PipelineError;
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Every input gave a result.
+    /// Every input gave a result, or is known to what it was to be judged by.
     All,
     /// Some inputs failed; the failure table names them.
     Partial,
@@ -16,9 +16,9 @@ pub(crate) enum Ending {
     NotWhole,
 }
 
-/// 0: every input gave a result.
+/// 0: every input gave a result; for `predict`, or is known to training.
 pub(crate) const ALL: u8 = 0;
-/// 1: the command failed, or what it checked is not whole.
+/// 1: the command failed, no input at all could be used, or what it checked is not whole.
 pub(crate) const FAILED: u8 = 1;
 /// 2: the arguments or the configuration are wrong (clap's own code for the former), or what was to be
 /// checked could not be.

@@ -82,8 +82,9 @@ fn newcomers_stand_by_what_they_share_with_the_split() {
     assert_eq!(standing(100), Some(Newcomer::NewOrigin));
     assert_eq!(standing(101), Some(Newcomer::MatchesSealed));
     assert_eq!(standing(103), bridge);
-    // They are of the component that 103 bridges: what they carry is no more known to be of one side.
-    assert_eq!((standing(102), standing(104)), (bridge, bridge));
+    // 103 bridges the component that they are of, and they do not: their own ties tell.
+    let matches = Some(Newcomer::MatchesTraining);
+    assert_eq!((standing(102), standing(104)), (matches, matches));
     assert_eq!(admitted.newcomers.len(), 5);
     // The split's own sources are as they were, each in a group of its own.
     assert_eq!(admitted.groups.group_count(), 12);
@@ -92,6 +93,57 @@ fn newcomers_stand_by_what_they_share_with_the_split() {
     let alone = split.admit(&index(&[(104, &[&of_first])]), &[], &[]).unwrap();
     assert_eq!(alone.newcomers[&id(104)], Newcomer::MatchesTraining);
     assert_eq!(Newcomer::MatchesTraining.reason(), "matches_training");
+}
+
+/// One newcomer that showed a sealed and a training video a bridge
+/// of every newcomer in its group, in what was told: also of a mirrored copy of the training video alone.
+#[test]
+fn each_newcomer_has_the_reason_of_its_own_ties() {
+    let split = split();
+    let sealed = one_of(&split, Part::Sealed);
+    let (first, second) = (one_of(&split, Part::Fold(0)), one_of(&split, Part::Fold(1)));
+    let of_second = format!("origin{second}");
+    let grown = index(&[
+        (200, &[]),
+        (201, &[]),
+        (202, &[]),
+        (203, &[]),
+        (204, &[&of_second]),
+        (205, &["both"]),
+        (206, &["both"]),
+        (207, &["other"]),
+    ]);
+    let ties = [
+        // A bridge, a copy of each of its sides that is a copy of what the bridge shows too, and one that
+        // shows nothing but what the bridge shows.
+        tie(200, sealed),
+        tie(200, second),
+        tie(201, second),
+        tie(201, 200),
+        tie(202, sealed),
+        tie(202, 200),
+        tie(203, 200),
+        tie(204, 200),
+        // Two that are a bridge only together.
+        tie(205, first),
+        tie(206, second),
+    ];
+    let grown = grown.with_near_duplicates(&ties);
+    let admitted = split.admit(&grown, &ties, &[]).unwrap();
+    let standing = |number: u32| admitted.newcomers[&id(number)];
+    assert_eq!(standing(200), Newcomer::BridgesSplit(Part::Sealed, Part::Fold(1)));
+    assert_eq!(standing(201), Newcomer::MatchesTraining);
+    assert_eq!(standing(202), Newcomer::MatchesSealed);
+    let joined = standing(203);
+    assert!(matches!(joined, Newcomer::JoinedByBridge(Part::Sealed, _)), "{joined:?}");
+    assert_eq!(joined.reason(), "joined_by_bridge");
+    assert!(joined.found().contains("with others of these that tie sealed to fold_"), "{joined:?}");
+    assert_eq!(standing(204), Newcomer::MatchesTraining);
+    let both = Newcomer::BridgesSplit(Part::Fold(0), Part::Fold(1));
+    assert_eq!((standing(205), standing(206)), (both, both));
+    assert_eq!(standing(207), Newcomer::NewOrigin);
+    // None of them is in a part, whatever it is told.
+    assert!((200..208).all(|number| admitted.groups.group(&id(number)).is_none()));
 }
 
 #[test]

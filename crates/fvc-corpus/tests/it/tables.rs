@@ -402,3 +402,13 @@ proptest! {
         }
     }
 }
+
+/// "found columns " stood at the end of what was said of a table without any.
+#[test]
+fn a_table_without_columns_is_said_to_have_none() {
+    let folder = tempfile::tempdir().unwrap();
+    for csv in ["", "\n\n"] {
+        let refused = gather_csv(folder.path(), csv.as_bytes()).unwrap_err().to_string();
+        assert!(refused.ends_with("found no columns"), "{csv:?}: {refused}");
+    }
+}

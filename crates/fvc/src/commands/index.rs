@@ -98,6 +98,7 @@ pub(super) fn as_json(outcome: &IndexOutcome) -> serde_json::Value {
         "groups": outcome.groups,
         "groups_with_real": outcome.groups_by_label[0],
         "groups_with_fake": outcome.groups_by_label[1],
+        "compared": outcome.compared,
         "ignored_files": outcome.ignored,
         "failures": outcome.failures,
     })
@@ -106,10 +107,22 @@ pub(super) fn as_json(outcome: &IndexOutcome) -> serde_json::Value {
 pub(super) fn print(outcome: &IndexOutcome) -> Result<(), CommandError> {
     let [real, fake] = outcome.sources;
     let [real_groups, fake_groups] = outcome.groups_by_label;
+    let all = real + fake;
+    let known = match outcome.compared {
+        // There is nothing to compare.
+        _ if all < 2 => String::new(),
+        0 => ", as declared; footage not yet compared".to_owned(),
+        compared if compared == all => ", with ties by content".to_owned(),
+        compared => {
+            format!(
+                ", with ties by content; footage of {} sources not yet compared",
+                all - compared
+            )
+        }
+    };
     display::print(&format!(
-        "{} sources: {real} real in {real_groups} groups, {fake} fake in {fake_groups} groups; \
-         {} groups in all",
-        real + fake,
+        "{all} sources: {real} real in {real_groups} groups, {fake} fake in {fake_groups} groups; \
+         {} groups in all{known}",
         outcome.groups
     ))?;
     if outcome.ignored > 0 {
@@ -151,8 +164,8 @@ fn render(tables: &FvcTables) -> String {
             tables.videos_with_several_labels
         ),
         format!(
-            "{} cascades, {} of them with real and fake rows; {} groups when cascades that share a \
-             video are one",
+            "{} cascades, {} of them with real and fake rows; {} groups of the videos of all rows, of \
+             which cascades that share a video are one and a video without cascade is one alone",
             tables.cascades, tables.cascades_with_both_labels, tables.groups
         ),
         format!(

@@ -11,12 +11,20 @@ use crate::arguments::{FileStage, MaterialiseArguments};
 pub(super) fn set(
     config: &mut Config,
     stages: &StageSelection,
+    command: Option<Stage>,
     given: &MaterialiseArguments,
 ) -> Result<(), PipelineError> {
     let Some(named) = &given.materialise else { return Ok(()) };
+    // A command of one stage has no --stages that could be other ones.
     let wrong = |expected: String| PipelineError::Config {
         path: None,
-        problem: format!("--materialise: expected {expected} in --stages, found {stages}"),
+        problem: match command {
+            None => format!("--materialise: expected {expected} in --stages, found {stages}"),
+            Some(stage) => format!(
+                "--materialise: expected {stage}, since `fvc {stage}` runs no other stage (`fvc run \
+                 --stages` does), found another"
+            ),
+        },
     };
     let writers = [(FileStage::Augment, Stage::Augment), (FileStage::Scale, Stage::Scale)];
     if named.is_empty() && writers.iter().all(|(_, stage)| !stages.has(*stage)) {

@@ -15,6 +15,7 @@ pub(super) fn run(context: &Context<'_>, from: &[PathBuf]) -> Result<Ending, Com
         Workspace::open(root)?;
     }
     let root = &context.shared.workspace;
+    let (was_there, was_workspace) = (root.exists(), root.join("workspace.json").exists());
     let workspace =
         if from.is_empty() { Workspace::open(root)? } else { Workspace::open_or_create(root)? };
     // What to make stands in the records of the shares.
@@ -25,7 +26,12 @@ pub(super) fn run(context: &Context<'_>, from: &[PathBuf]) -> Result<Ending, Com
         cancel: context.cancel.clone(),
         progress: context.progress,
     };
-    let outcome = fvc_pipeline::merge(&environment, from)?;
+    let outcome = fvc_pipeline::merge(&environment, from).inspect_err(|_| {
+        // What was refused leaves no workspace behind that looks like one; the refusal is what counts.
+        if !was_workspace {
+            drop(workspace.remove_unused(!was_there));
+        }
+    })?;
     let index_failed = outcome.index.iter().any(|index| !index.failures.is_empty());
     let failed = outcome.stages.iter().any(|(_, stages)| !stages.failures.is_empty());
     if context.shared.json {

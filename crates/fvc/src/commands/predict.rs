@@ -43,7 +43,7 @@ pub(super) fn run(
     let model = LoadedModel::load(&model)?;
     // In a workspace that cannot be written to, a verdict is still to be had.
     let cache = match &workspace {
-        Some(workspace) if is_writable(workspace.root()) => {
+        Some(workspace) if workspace.is_writable() => {
             Some(Arc::new(MediaCache::open(&workspace.media_cache()).map_err(PipelineError::from)?))
         }
         Some(workspace) => {
@@ -90,6 +90,8 @@ pub(super) fn run(
         })
         .collect();
     let failed = !failures.is_empty();
+    let nothing =
+        failures.first().filter(|_| failures.len() == found.len()).map(ToString::to_string);
     if let Some(workspace) = &workspace {
         let folder = workspace.stage("predict");
         let saved = FailureTable::from(failures)
@@ -109,17 +111,12 @@ pub(super) fn run(
             }
         }
     }
-    Ok(if failed { Ending::Partial } else { Ending::All })
-}
-
-fn is_writable(folder: &Path) -> bool {
-    let probe = folder.join(format!(".fvc-writable.{}", std::process::id()));
-    let made = std::fs::write(&probe, b"").is_ok();
-    if made {
-        // It is empty and hidden; if it stays, nobody reads it.
-        drop(std::fs::remove_file(&probe));
+    // As for every command: that nothing at all could be used is no partial success.
+    if let Some(first) = nothing {
+        let error = PipelineError::NothingUsable { inputs: found.len() as u64, first };
+        return Err(error.into());
     }
-    made
+    Ok(if failed { Ending::Partial } else { Ending::All })
 }
 
 fn overview(found: &[FilePrediction]) -> String {

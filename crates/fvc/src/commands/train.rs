@@ -62,7 +62,7 @@ pub(super) fn render(outcome: &TrainOutcome) -> String {
     if let Some(sealed) = &outcome.sealed {
         lines.push(String::new());
         lines.push(format!(
-            "Sealed test of {}, opening {} of this split",
+            "Sealed test of {}: opening {} of these sources, over all splits that seal one of them",
             outcome.chosen, sealed.opening
         ));
         let mut table = Table::new(&["MODEL", "ROC-AUC", "BALANCED ACC.", "F1", "LOG LOSS", "ECE"]);

@@ -425,6 +425,27 @@ fn a_command_that_finds_nothing_leaves_what_was_there() {
     assert_eq!(code, 1, "{err}");
 }
 
+/// Where all of a corpus was broken, one file of it was told, and not where the others stand.
+#[test]
+fn an_index_of_which_nothing_can_be_used_tells_all_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clips, ws) = (folder.path().join("clips"), folder.path().join("ws"));
+    std::fs::create_dir_all(clips.join("real")).unwrap();
+    std::fs::write(clips.join("real/a.mp4"), b"").unwrap();
+    std::fs::write(clips.join("real/b.mp4"), b"no video").unwrap();
+    std::fs::write(clips.join("real/c.mp4"), b"").unwrap();
+    let arguments = ["-w", ws.to_str().unwrap(), "index", clips.to_str().unwrap()];
+    let (code, out, err) = run(&arguments);
+    assert_eq!(code, 1, "{out}{err}");
+    let table = ws.join("stages/index/failures.csv");
+    assert!(out.contains(&format!("3 failed ({}):", table.display())), "{out}");
+    assert!(out.contains("  empty: 2\n") && table.exists(), "{out}");
+    assert!(err.contains("None of the 3 inputs could be used; first failure"), "{err}");
+    let (code, out, _) = run(&[&arguments[..], &["--json"]].concat());
+    let made: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, made["failures"].as_array().unwrap().len()), (1, 3));
+}
+
 /// A name that is no text ended the whole command, after all the work.
 #[test]
 fn a_name_that_is_no_text_costs_one_row() {
@@ -464,6 +485,7 @@ fn what_cannot_be_trained_is_said_before_anything_is_decoded() {
         (vec!["train", "--materialise"], 2),
         (vec!["run", "--stages", "1,2", "--materialise", "scale"], 2),
         (vec!["scale", "--materialise", "augment"], 2),
+        (vec!["augment", "--materialise", "scale"], 2),
         (vec!["augment", "--materialise", "frames"], 2),
         (vec!["run", "--letterbox", "--sizes", "224max,32min"], 2),
         (vec!["run", "--sizes", "48,48max"], 2),
@@ -477,6 +499,9 @@ fn what_cannot_be_trained_is_said_before_anything_is_decoded() {
         assert_eq!(code, expected, "{arguments:?}: {out}{err}");
         assert!(!corpus.path("workspace/units").exists(), "{arguments:?}");
     }
+    // A command of one stage has no --stages to look at.
+    let (_, _, err) = corpus.run(&["augment", "--materialise", "scale"]);
+    assert!(err.contains("expected augment, since `fvc augment`"), "{err}");
 }
 
 /// Of an official split only the table was read before hours of decoding; what it says was held against

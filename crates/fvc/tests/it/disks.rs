@@ -149,6 +149,7 @@ fn a_full_disk_and_a_closed_one_stop_a_run_that_goes_on_when_there_is_room() {
         step index_closed index "$table"
         step run_closed "$@"
         step verify_closed verify
+        step repair_closed verify --repair
         mount -o remount,rw,size=16m "$disk"
         # Filled but for so many kilobytes; without clips, of which it is known what room they need.
         for free in 8 40 80 100 120 240; do
@@ -160,6 +161,12 @@ fn a_full_disk_and_a_closed_one_stop_a_run_that_goes_on_when_there_is_room() {
         done
         step run "$@"
         step verify verify
+        find "$disk" | sort >"$out/before"
+        mount -o remount,ro "$disk"
+        step verify_after verify
+        step explain_closed index --explain-group "$(dirname "$table")/real/clip0.mp4"
+        find "$disk" | sort >"$out/after"
+        mount -o remount,rw,size=16m "$disk"
         cp -a "$disk/ws" "$out/ws"
     "#;
     let making = STAGES[3..].join(" ");
@@ -179,19 +186,30 @@ fn a_full_disk_and_a_closed_one_stop_a_run_that_goes_on_when_there_is_room() {
         ("index", "0", ""),
         ("index_closed", "1", "Read-only file system"),
         ("run_closed", "1", "Read-only file system"),
-        ("verify_closed", "2", "Read-only file system"),
+        ("verify_closed", "0", ""),
+        ("repair_closed", "2", "Read-only file system"),
         ("run_8", "1", "full|No space|disk I/O"),
         ("run_40", "1", "full|No space|disk I/O"),
         ("room_8", "1", "full|No space|disk I/O|free disk"),
         ("room_240", "1", "free disk"),
         ("run", "0", ""),
         ("verify", "0", ""),
+        // Who only looks needs no disk to write to.
+        ("verify_after", "0", ""),
+        ("explain_closed", "0", ""),
     ] {
         let (code, err) = step(name);
         assert_eq!(code, expected, "{name}: {err}");
         assert!(words.split('|').any(|word| err.contains(word)), "{name}: {err}");
         assert!(expected == "0" || err.contains(text(&disk)), "{name}: {err}");
     }
+    assert!(read("verify_after.out").contains("All is whole."), "{}", read("verify_after.out"));
+    assert!(
+        read("explain_closed.out").contains("2 of 4 sources"),
+        "{}",
+        read("explain_closed.out")
+    );
+    assert_eq!(read("before"), read("after"), "a look left something behind");
     // Somewhere in the midst of it.
     let mut stopped = 0;
     for name in ["run_80", "run_100", "run_120", "run_240"] {

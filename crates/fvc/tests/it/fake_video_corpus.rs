@@ -86,6 +86,19 @@ fn the_fake_video_corpus_is_indexed_by_its_cascades() {
     }
     assert_eq!(failures.lines().count(), 1 + 5, "{failures}");
 
+    // Two policies make no one index, and it is said whose they are and what to do.
+    let (other, both) = (at("other"), at("both"));
+    run(&["-w", &other, "index", "--fvc", &corpus, "--fvc-labels", "parody=fake"]);
+    let (code, _, err) = run(&["-w", &both, "merge", &workspace, &other]);
+    let err: String =
+        err.chars().filter(|letter| !letter.is_whitespace() && *letter != '│').collect();
+    assert_eq!(code, 1, "{err}");
+    let (first, second) = (format!("asin{workspace}/index"), format!("in{other}/index"));
+    for words in [first.as_str(), &second, "--fvc-labels"] {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    assert!(!Path::new(&both).exists());
+
     // The policy of the configuration, and an option that wins over it.
     let config = at("fvc.toml");
     fs::write(&config, "[fvc]\nparody = \"real\"\nuncertain = \"fake\"\n").unwrap();

@@ -110,8 +110,17 @@ fn a_labelled_table_becomes_a_detector_and_a_verdict() {
     assert!(lines[0]["assessment"]["promise"].as_str().unwrap().contains("too few groups"));
     assert_eq!(lines[1]["reason"], "empty");
     assert_eq!(lines[2]["outcome"], "in_training_corpus");
-    let (code, _, _) = run(&["-w", ws, "--exit-zero-on-partial", "predict", text(&empty)]);
-    assert_eq!(code, 0);
+    let tolerant = ["-w", ws, "--exit-zero-on-partial", "predict", text(&empty)];
+    let (code, out, err) = run(&[&tolerant[..], &[&known]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    // What is known to training is no failure.
+    assert_eq!(run(&["-w", ws, "predict", &known]).0, 0);
+    // It was a partial success when no file at all could be used, and with the option a whole one.
+    for arguments in [&tolerant[..], &["-w", ws, "predict", text(&empty), text(&empty)]] {
+        let (code, out, err) = run(arguments);
+        assert_eq!(code, 1, "{out}{err}");
+        assert!(out.contains("error: empty") && err.contains("could"), "{out}{err}");
+    }
 }
 
 #[test]

@@ -61,6 +61,9 @@ fn stages_and_ensembles_train_and_predict() {
 
     let notes = made["train"]["notes"].to_string();
     assert!(notes.contains("weights of the ensemble: svm_stage2_stage4 "), "{notes}");
+    let over =
+        "the ensemble is a weighted_average over svm_stage2_stage4, svm_stage2, sklearn_logreg\"";
+    assert!(notes.contains(over), "{notes}");
 
     let unseen = folder.path().join("unseen.mkv");
     encode("testsrc2=size=200x160:rate=25", &["-t", "2", "-c:v", "libx264"], &unseen);
@@ -127,6 +130,39 @@ fn features_that_a_model_sees_must_be_there() {
     ]
     .concat());
     assert_eq!(code, 0, "{out}{err}");
+}
+
+/// An ensemble that was named beside other models was over the default base models all the same, and
+/// nothing said over which.
+#[test]
+fn an_ensemble_is_over_the_models_that_are_named() {
+    let bases = |models: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fvc.toml");
+        std::fs::write(&path, format!("[train]\nmodels = [{models}]\n")).unwrap();
+        let config = fvc_pipeline::Config::load(&path).unwrap();
+        let settings = config.train.settings(ModelKind::Ensemble);
+        let estimator = ModelKind::Ensemble.estimator(&settings.parameters, 1).unwrap();
+        estimator.parameters()["bases"].to_string()
+    };
+    let three = "\"sklearn_logreg\", \"ensemble\", \"svm_stage2\", \"xgboost\"";
+    assert_eq!(bases(three), "sklearn_logreg,svm_stage2,xgboost");
+    assert_eq!(bases("\"ensemble\", \"xgboost\""), "logistic_regression,svm,xgboost");
+    assert_eq!(bases("\"ensemble\""), "logistic_regression,svm,xgboost");
+
+    if !can_make_footage("an_ensemble_is_over_the_models_that_are_named") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ws = indexed(folder.path());
+    let one = ["--model-types", "logistic_regression", "--train-ensemble"];
+    let (code, out, err) =
+        run(&[&["-w", &ws, "--json", "run", "--size", "64"][..], &SHORT, &one].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    let made: Value = serde_json::from_str(&out).unwrap();
+    let notes = made["train"]["notes"].to_string();
+    let over = "over logistic_regression, svm, xgboost, the default: fewer than two other models";
+    assert!(notes.contains(over), "{notes}");
 }
 
 /// An option about ensembles without one would do nothing.

@@ -124,8 +124,7 @@ fn a_backbone_that_is_meant_to_be_pretrained_is_asked_for() {
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("none.pt"), "{err}");
     for (option, value) in [("--precision", "f8"), ("--device", "cuda:0"), ("--epochs", "0")] {
-        let (code, _, err) =
-            run(&["-w", ws, "train", "--model-types", "naive_cnn", option, value]);
+        let (code, _, err) = run(&["-w", ws, "train", "--model-types", "naive_cnn", option, value]);
         assert_eq!(code, 2, "{option}: {err}");
         assert!(err.contains(&option[2..]), "{option}: {err}");
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::footage::{can_make_footage, corpus, run};
+use crate::footage::{can_make_footage, corpus, encode, run};
 use crate::workspaces::{bytes_of, files_below, without_passes};
 
 fn text(path: &Path) -> &str {
@@ -142,7 +142,12 @@ fn what_was_damaged_is_found_and_made_again_from_the_sources_that_lost_it() {
     let (code, table, _) = run(&["verify", ws]);
     assert_eq!(code, 1);
     assert!(table.contains("half-written  .workspace.json.7.3.tmp"), "{table}");
-    assert!(table.contains(&format!("{} found; --repair mends", expected.len())), "{table}");
+    let orphans = expected.keys().filter(|finding| finding.starts_with("orphaned")).count();
+    let others = expected.len() - orphans;
+    assert!(table.contains(&format!("{others} found; --repair mends")), "{table}");
+    assert!(table.contains(&format!("No longer asked for: {orphans} files, ")), "{table}");
+    // What is wrong with a file is said once, beside its path.
+    assert!(!table.contains(ws), "{table}");
 
     let made = verify(&workspace, 0, &["--repair"]);
     let told = findings(&made);
@@ -251,5 +256,232 @@ fn videos_runs_splits_and_the_ledger_are_never_mended() {
         assert_eq!(run(&["verify", text(&path)]).0, 2);
     }
     std::fs::write(at("workspace.json"), b"{}").unwrap();
-    assert_eq!(run(&["-w", ws, "verify"]).0, 2);
+    let (code, _, err) = run(&["-w", ws, "verify"]);
+    assert!(code == 2 && err.contains("\"layout_version\""), "{err}");
+}
+
+/// What a run of before was asked for, and a newer one of the same command was not, was "mended" by
+/// forgetting it: 18 found, 0 left, nothing decoded and no file back. One that was cut off was told
+/// twice, as damaged and as orphaned, and removed.
+#[test]
+fn what_only_an_earlier_run_asked_for_is_made_again_under_its_settings() {
+    let test = "what_only_an_earlier_run_asked_for_is_made_again_under_its_settings";
+    if !can_make_footage(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 2);
+    let workspace = folder.path().join("ws");
+    let ws = text(&workspace);
+    let stages = ["run", "--stages", "1-4", "--variants", "1", "--kinds", "h264_transcode"];
+    let stages = [&["-w", ws][..], &stages, &["--size", "32"]].concat();
+    assert_eq!(run(&["-w", ws, "index", text(&table)]).0, 0);
+    assert_eq!(run(&[&stages[..], &["--materialise"]].concat()).0, 0);
+    assert_eq!(run(&stages).0, 0);
+    let before = without_passes(bytes_of(&workspace));
+    let mp4s = |below: &str| -> Vec<PathBuf> {
+        let files = files_below(&workspace.join(below)).into_iter();
+        files.filter(|path| path.extension().is_some_and(|found| found == "mp4")).collect()
+    };
+    let relative = |path: &Path| text(path.strip_prefix(&workspace).unwrap()).to_owned();
+    let mut expected: BTreeMap<String, bool> = BTreeMap::new();
+    for path in mp4s("variants").iter().skip(1).chain(&mp4s("scaled")) {
+        std::fs::remove_file(path).unwrap();
+        expected.insert(format!("missing {}", relative(path)), true);
+    }
+    let cut = mp4s("variants").remove(0);
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    expected.insert(format!("damaged {}", relative(&cut)), true);
+    // And one thing that every run asked for: still one decode.
+    let clip = files_below(&workspace.join("clips")).remove(0);
+    std::fs::remove_file(&clip).unwrap();
+    expected.insert(format!("missing {}", relative(&clip)), true);
+    assert_eq!(findings(&verify(&workspace, 1, &[])).len(), expected.len());
+
+    // Without its source nothing can be made again, and nothing is forgotten.
+    let corpus = folder.path().join("corpus");
+    std::fs::rename(corpus.join("real"), corpus.join("away")).unwrap();
+    let (code, out, err) = run(&["verify", ws, "--repair"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("; the source is not there"), "{out}");
+    std::fs::rename(corpus.join("away"), corpus.join("real")).unwrap();
+
+    let left = findings(&verify(&workspace, 1, &[]));
+    assert!(
+        left.len() > 2 && left.keys().all(|finding| expected.contains_key(finding)),
+        "{left:?}"
+    );
+    let made = verify(&workspace, 0, &["--repair"]);
+    assert_eq!(made["manifest"]["decodes"]["sources"], 2, "{made}");
+    for finding in made["findings"].as_array().unwrap() {
+        assert_eq!(finding["mended"], "made_again", "{made}");
+    }
+    assert_eq!(findings(&verify(&workspace, 0, &[])), BTreeMap::new());
+    let after = without_passes(bytes_of(&workspace));
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    for (name, bytes) in &before {
+        assert!(*bytes == after[name], "{name} differs");
+    }
+
+    // Where nothing says how it was made, it goes, and that is what is said.
+    for path in files_below(&workspace.join("units")) {
+        let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for pass in file["unit"]["passes"].as_array_mut().unwrap() {
+            pass.as_object_mut().unwrap().remove("settings").unwrap();
+        }
+        let unit: fvc_pipeline::Unit = serde_json::from_value(file["unit"].take()).unwrap();
+        unit.save(&path).unwrap();
+    }
+    let cut = mp4s("variants").remove(0);
+    std::fs::write(&cut, b"half").unwrap();
+    let (code, out, err) = run(&["verify", ws, "--repair"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("removed, no longer asked for"), "{out}");
+    assert!(out.contains("1 found: 1 removed, no longer asked for, 0 left"), "{out}");
+    assert!(!cut.exists() && !out.contains("yes"), "{out}");
+    assert_eq!(findings(&verify(&workspace, 0, &[])), BTreeMap::new());
+}
+
+/// With the index, all splits or all records gone, all that was left was whole.
+#[test]
+fn parts_that_others_refer_to_are_missed() {
+    if !can_make_footage("parts_that_others_refer_to_are_missed") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 2);
+    let workspace = folder.path().join("ws");
+    let ws = text(&workspace);
+    assert_eq!(run(&["-w", ws, "index", text(&table)]).0, 0);
+    let models = ["--grid", "none", "--model-types", "logistic_regression"];
+    let settings = ["--variants", "0", "--size", "32", "--folds", "2", "--test-fraction", "0"];
+    let (code, out, err) = run(&[&["-w", ws, "run"][..], &settings, &models].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    verify(&workspace, 0, &[]);
+    let away = folder.path().join("away");
+    for (part, path, words) in [
+        ("index", "index/sources.json", "stages/run"),
+        ("splits", "splits", "runs/default/run_"),
+        ("stages", "stages", "features/stage2.parquet"),
+    ] {
+        std::fs::rename(workspace.join(part), &away).unwrap();
+        // Nothing may be removed for want of it.
+        for arguments in [&[][..], &["--repair"]] {
+            let found = verify(&workspace, 1, arguments);
+            let told = found["findings"].as_array().unwrap();
+            assert_eq!(told.len(), 1, "{found}");
+            assert_eq!((&told[0]["wrong"], &told[0]["path"]), (&"missing".into(), &path.into()));
+            let detail = told[0]["detail"].as_str().unwrap();
+            assert!(detail.contains(words) && detail.ends_with(" to it"), "{part}: {detail}");
+        }
+        drop(std::fs::remove_dir_all(workspace.join(part)));
+        std::fs::rename(&away, workspace.join(part)).unwrap();
+        verify(&workspace, 0, &[]);
+    }
+    // Ties are computed when they are asked for: gone is no loss, and damaged they just go.
+    let ties = workspace.join("groups/near_duplicates.json");
+    change_a_byte(&ties);
+    let (code, out, _) = run(&["verify", ws, "--repair"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("removed: it is computed again") && !out.contains("yes"), "{out}");
+    assert!(!ties.exists());
+    verify(&workspace, 0, &[]);
+}
+
+/// After videos had left the corpus, `verify` ended with 1 for good: what was computed of them is not
+/// wrong, and whoever asked in a script whether all is whole was told that it is not.
+#[test]
+fn what_nothing_names_any_more_is_told_apart_from_what_is_wrong() {
+    if !can_make_footage("what_nothing_names_any_more_is_told_apart_from_what_is_wrong") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 2);
+    let workspace = folder.path().join("ws");
+    let ws = text(&workspace);
+    let stages = ["-w", ws, "run", "--stages", "1-4", "--variants", "0", "--size", "32"];
+    assert_eq!(run(&["-w", ws, "index", text(&table)]).0, 0);
+    assert_eq!(run(&stages).0, 0);
+    let listed = std::fs::read_to_string(&table).unwrap();
+    let fewer: Vec<&str> = listed.lines().filter(|line| !line.contains("fake/clip1")).collect();
+    std::fs::write(&table, fewer.join("\n")).unwrap();
+    assert_eq!(run(&["-w", ws, "index", text(&table)]).0, 0);
+    assert_eq!(run(&stages).0, 0);
+    let found = verify(&workspace, 0, &[]);
+    assert_eq!(found["whole"], true, "{found}");
+    let orphans = findings(&found);
+    assert!(orphans.len() >= 2 && orphans.keys().all(|name| name.starts_with("orphaned ")));
+    let (code, out, _) = run(&["verify", ws]);
+    assert_eq!(code, 0, "{out}");
+    let told = format!("No longer asked for: {} files, ", orphans.len());
+    assert!(out.contains(&told) && out.contains("MiB; --repair removes them"), "{out}");
+    assert!(out.contains("All that is asked for is whole."), "{out}");
+    let (code, out, _) = run(&["verify", ws, "--repair"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("MiB; removed"), "{out}");
+    assert_eq!(findings(&verify(&workspace, 0, &[])), BTreeMap::new());
+}
+
+/// It waited without a word, for as long as another command was at work.
+#[test]
+fn who_waits_for_another_command_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = folder.path().join("ws");
+    fvc_pipeline::Workspace::open_or_create(&workspace).unwrap();
+    let lock = workspace.join("locks/index");
+    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let held = std::fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    let mut waiting = std::process::Command::new(env!("CARGO_BIN_EXE_fvc"))
+        .env_remove("FVC_WORKSPACE")
+        .env_remove("FVC_CONFIG")
+        .args(["verify", text(&workspace)])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut told = std::io::BufReader::new(waiting.stderr.take().unwrap());
+    std::io::BufRead::read_line(&mut told, &mut line).unwrap();
+    assert!(line.contains("waiting for another command that is at work in "), "{line}");
+    assert!(line.contains("locks/index"), "{line}");
+    held.unlock().unwrap();
+    assert!(waiting.wait().unwrap().success());
+}
+
+/// What whole windows of a damaged source gave, when they might be used, could not be made again once a
+/// newer run refused damaged sources.
+#[test]
+fn what_a_damaged_source_gave_is_made_again_as_it_was_made() {
+    if !can_make_footage("what_a_damaged_source_gave_is_made_again_as_it_was_made") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = corpus(&folder.path().join("corpus"), 1);
+    let cut = folder.path().join("corpus/cut.mp4");
+    let streamed = ["-t", "2", "-c:v", "libx264", "-g", "5", "-movflags", "+faststart"];
+    encode("mandelbrot=size=64x48:rate=20", &streamed, &cut);
+    let whole = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() * 3 / 4]).unwrap();
+    let listed = std::fs::read_to_string(&table).unwrap();
+    std::fs::write(&table, format!("{listed}cut.mp4,real,\n")).unwrap();
+    let workspace = folder.path().join("ws");
+    let ws = text(&workspace);
+    assert_eq!(run(&["-w", ws, "index", text(&table)]).0, 0);
+    let clips = || files_below(&workspace.join("clips"));
+    let stages = ["-w", ws, "run", "--stages", "1-4", "--variants", "0", "--size", "32"];
+    let (code, out, err) = run(&[&stages[..], &["--partial", "use"]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    let all = clips();
+    assert_eq!(all.len(), 3);
+    assert_eq!(run(&stages).0, 3);
+    let before = without_passes(bytes_of(&workspace));
+    for clip in &all {
+        std::fs::remove_file(clip).unwrap();
+    }
+    let made = verify(&workspace, 0, &["--repair"]);
+    assert_eq!(made["manifest"]["decodes"]["sources"], 3, "{made}");
+    let after = without_passes(bytes_of(&workspace));
+    assert!(all == clips() && before == after);
 }
