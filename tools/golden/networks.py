@@ -252,6 +252,16 @@ def weighted_loss(outputs):
     return (losses * torch.tensor(WEIGHTS).double()).sum()
 
 
+def bf16_turn(config, shape, sizes, exact):
+    """1 less the cosine between the gradients of PyTorch's autocast to bf16 and the exact ones: what the format itself costs."""
+    network = make(config).float().train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = network(clips("input", shape), sizes)
+    weighted_loss(outputs.double()).backward()
+    low = torch.cat([value.grad.flatten().double() for value in network.parameters()])
+    return 1 - functional.cosine_similarity(low, exact, 0).item()
+
+
 def case(name, config, shape, sizes=None):
     """Outputs, loss, gradients and running statistics of a small network."""
     config = config | {"dropout": 0.0}
@@ -274,6 +284,8 @@ def case(name, config, shape, sizes=None):
         "loss": short(loss)[0],
         "gradients": {own: digest(own, value.grad) for own, value in network.named_parameters()},
     }
+    exact = torch.cat([value.grad.flatten() for value in network.parameters()])
+    result["bf16_turn"] = float(f"{bf16_turn(config, shape, sizes, exact):.3g}")
     # The pass above was the first of three steps; the others are over other clips.
     with torch.no_grad():
         for step in ["input.1", "input.2"]:
