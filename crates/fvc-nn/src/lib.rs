@@ -18,6 +18,7 @@ mod models;
 mod network;
 mod optimizer;
 pub mod portable;
+mod position_grid;
 mod random;
 mod sampler;
 mod saved;
@@ -47,7 +48,7 @@ pub use models::variable_ar_cnn::{Inception3d, VariableArCnn, VariableArCnnConfi
 pub use models::vision_transformer::{VisionTransformer, VisionTransformerConfig};
 pub use models::vit_sequence::{VitGru, VitGruConfig, VitTransformer, VitTransformerConfig};
 pub use network::{FrameShape, Network, NetworkConfig, log_odds};
-pub use optimizer::{AdamW, AdamWConfig, NamedGradients, TrainBackend};
+pub use optimizer::{AdamW, AdamWConfig, NamedGradients, TrainBackend, update_statistics};
 pub use random::CounterRandom;
 pub use sampler::{Excerpt, Sampler, Source, bucketed, whole};
 pub use saved::{NetworkReader, SavedNetwork};

@@ -11,6 +11,7 @@ use crate::backend::NetworkBackend;
 use crate::layers::Initial;
 use crate::models::naive_cnn::{NaiveCnn, NaiveCnnConfig};
 use crate::models::variable_ar_cnn::{VariableArCnn, VariableArCnnConfig};
+use crate::models::vision_transformer::VisionTransformerConfig;
 use crate::models::vit_sequence::{VitGru, VitGruConfig, VitTransformer, VitTransformerConfig};
 
 /// Which network, and what it is made of: what a model file records.
@@ -46,13 +47,18 @@ impl NetworkConfig {
         }
     }
 
+    /// Its vision transformer, where it has one.
+    pub fn backbone(&self) -> Option<&VisionTransformerConfig> {
+        match self {
+            Self::VariableArCnn(_) | Self::NaiveCnn(_) => None,
+            Self::VitGru(config) => Some(&config.backbone),
+            Self::VitTransformer(config) => Some(&config.backbone),
+        }
+    }
+
     /// Blocks of its backbone; 0 where it has none.
     pub fn backbone_depth(&self) -> usize {
-        match self {
-            Self::VariableArCnn(_) | Self::NaiveCnn(_) => 0,
-            Self::VitGru(config) => config.backbone.depth,
-            Self::VitTransformer(config) => config.backbone.depth,
-        }
+        self.backbone().map_or(0, |backbone| backbone.depth)
     }
 
     /// The network with first values drawn from a seed.

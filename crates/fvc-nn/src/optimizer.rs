@@ -250,7 +250,7 @@ impl<B: TrainBackend> ModuleMapper<B> for UpdateStatistics<B> {
 }
 
 /// The network whose running statistics have taken in what its layers saw of one batch.
-pub(crate) fn update_statistics<B: TrainBackend>(
+pub fn update_statistics<B: TrainBackend>(
     network: Network<B>,
     seen: Vec<BatchStatistics<B::InnerBackend>>,
 ) -> Network<B> {

@@ -12,7 +12,8 @@ use fvc_clips::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::{Network, NetworkBackend, NetworkError};
+use crate::position_grid::resample_positions;
+use crate::{Network, NetworkBackend, NetworkConfig, NetworkError};
 
 /// One named array of f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,6 +170,23 @@ impl Weights {
         Self { by_name }
     }
 
+    /// The values as a network of this configuration wants them: a vision transformer of timm's (names such
+    /// as `cls_token` and `blocks.0.norm1.weight`) becomes its backbone, without timm's classes (`head`),
+    /// and position embeddings are brought to its grid. Whatever has other names stays as it is.
+    #[must_use]
+    pub fn for_network(self, config: &NetworkConfig) -> Self {
+        let Some(backbone) = config.backbone() else { return self };
+        let mut weights = if self.by_name.contains_key("cls_token") {
+            self.renamed(|name| (!name.starts_with("head.")).then(|| format!("backbone.{name}")))
+        } else {
+            self
+        };
+        if let Some(embeddings) = weights.by_name.get_mut("backbone.pos_embed") {
+            resample_positions(embeddings, backbone.side());
+        }
+        weights
+    }
+
     /// How many numbers there are.
     pub fn count(&self) -> usize {
         self.by_name.values().map(|weight| weight.values.len()).sum()
@@ -214,13 +232,23 @@ impl Weights {
                         .map_err(|error| wrong("numbers", format!("{error:?}")))?;
                     by_name.insert(name.clone(), Weight { shape, values });
                 }
-                Ok(Self { by_name })
+                Ok(Self { by_name }.unwrapped())
             }
             other => Err(wrong(
                 "a file of weights that ends in .safetensors, .pt or .pth",
                 format!("{other:?}"),
             )),
         }
+    }
+
+    /// Without the name under which a checkpoint keeps a state dict, and without what it keeps beside.
+    fn unwrapped(self) -> Self {
+        for wrapper in ["state_dict.", "model_state_dict."] {
+            if self.by_name.keys().any(|name| name.starts_with(wrapper)) {
+                return self.renamed(|name| name.strip_prefix(wrapper).map(str::to_owned));
+            }
+        }
+        self
     }
 
     /// Reads the bytes of a safetensors file, and the text `fvc` of its head, if any.
