@@ -14,6 +14,7 @@ mod layers;
 mod loader;
 mod loss;
 mod loss_scale;
+mod metrics_log;
 mod models;
 mod network;
 mod optimizer;
@@ -24,6 +25,7 @@ mod schedule;
 mod step;
 mod stop_metric;
 mod trainer;
+mod utc;
 mod weights;
 
 pub use activation::Activation;
@@ -40,6 +42,7 @@ pub use layers::{
 pub use loader::{LoadedBatch, Loader, load_batch};
 pub use loss::{Loss, LossKind};
 pub use loss_scale::LossScale;
+pub use metrics_log::{MetricLine, MetricsLog};
 pub use models::naive_cnn::{NaiveCnn, NaiveCnnConfig};
 pub use models::variable_ar_cnn::{Inception3d, VariableArCnn, VariableArCnnConfig};
 pub use models::vision_transformer::{VisionTransformer, VisionTransformerConfig};
