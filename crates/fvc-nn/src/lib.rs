@@ -8,6 +8,7 @@ mod clip_batch;
 mod clip_source;
 mod context;
 mod error;
+mod event_file;
 mod extents;
 mod flex;
 mod layers;
@@ -34,6 +35,7 @@ pub use clip_batch::{ClipBatch, DEVIATION, MEAN};
 pub use clip_source::{ClipKey, ClipSource, StoredClips};
 pub use context::{BatchStatistics, Context, Engine, Mode, Precision};
 pub use error::NetworkError;
+pub use event_file::EventFile;
 pub use extents::Extents;
 pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
