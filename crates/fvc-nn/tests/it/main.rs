@@ -2,5 +2,6 @@
 
 mod event_file;
 mod metrics_log;
+mod mlflow;
 mod networks;
 mod training;
