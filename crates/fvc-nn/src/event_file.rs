@@ -1,7 +1,7 @@
-//! [`EventFile`]: numbers of a training as TensorBoard reads them.
+//! [`EventFile`]: numbers of a training as `TensorBoard` reads them.
 //!
 //! A file of records (length, its checksum, bytes, their checksum; checksums are CRC-32C, turned and
-//! shifted as TensorFlow does), each a protobuf message `Event`. Of its fields only those of scalars are
+//! shifted as `TensorFlow` does), each a protobuf message `Event`. Of its fields only those of scalars are
 //! needed, so they are encoded by hand:
 //!
 //! | field | number | type |
@@ -67,7 +67,7 @@ fn event(step: u64) -> Vec<u8> {
     message
 }
 
-/// The checksum as TensorFlow stores it: a CRC of data that holds CRCs would be weak, so it is masked.
+/// The checksum as `TensorFlow` stores it: a CRC of data that holds CRCs would be weak, so it is masked.
 fn masked(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xA282_EAD8)
 }
@@ -92,7 +92,7 @@ fn host() -> String {
 
 impl EventFile {
     /// A new file `events.out.tfevents.<seconds>.<host>.<process>` in `folder`, which is made where it is
-    /// missing. TensorBoard shows all files of a folder as one run.
+    /// missing. `TensorBoard` shows all files of a folder as one run.
     ///
     /// # Errors
     /// The file cannot be made.
@@ -148,7 +148,7 @@ impl EventFile {
         self.scalars(record.epoch, &numbers)
     }
 
-    /// Says that a training goes on at `step`: TensorBoard forgets what older files of the folder tell of
+    /// Says that a training goes on at `step`: `TensorBoard` forgets what older files of the folder tell of
     /// this step and later ones.
     ///
     /// # Errors

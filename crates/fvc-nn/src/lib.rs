@@ -11,6 +11,7 @@ mod error;
 mod event_file;
 mod extents;
 mod flex;
+mod grad_cam;
 mod layers;
 mod loader;
 mod loss;
@@ -38,6 +39,7 @@ pub use context::{BatchStatistics, Context, Engine, Mode, Precision};
 pub use error::NetworkError;
 pub use event_file::EventFile;
 pub use extents::Extents;
+pub use grad_cam::{Heat, grad_cam, write_png};
 pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
     dropout,

@@ -1,4 +1,4 @@
-//! [`MlflowRun`]: a training told to an MLflow server, by its REST API.
+//! [`MlflowRun`]: a training told to an `MLflow` server, by its REST API.
 //!
 //! The server is a guest: whatever it does or does not, the training goes on. What it did not take is kept
 //! and sent with the next call, but not before a pause, so that a dead server costs no epoch its time.
@@ -14,7 +14,7 @@ use crate::metrics_log::numbers_of;
 use crate::utc::since_1970;
 use crate::{EpochRecord, NetworkError};
 
-/// The variable that names the server, as MLflow's own clients read it.
+/// The variable that names the server, as `MLflow`'s own clients read it.
 const VARIABLE: &str = "MLFLOW_TRACKING_URI";
 /// What the server takes at once.
 const METRICS_AT_ONCE: usize = 1000;
@@ -24,7 +24,7 @@ const LONGEST_VALUE: usize = 500;
 const LONGEST_KEY: usize = 250;
 /// Numbers that are kept for a server that does not answer; the oldest go first.
 const KEPT: usize = 100_000;
-/// An answer longer than this is none of MLflow's.
+/// An answer longer than this is none of `MLflow`'s.
 const LONGEST_ANSWER: u64 = 1 << 20;
 /// The longest pause between two tries of a server that does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -80,7 +80,7 @@ struct Server {
     agent: Agent,
 }
 
-/// A run on an MLflow server.
+/// A run on an `MLflow` server.
 pub struct MlflowRun {
     server: Server,
     experiment: String,

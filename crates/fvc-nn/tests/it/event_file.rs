@@ -1,4 +1,4 @@
-//! TensorBoard's files, read back by a reader of their format that shares nothing with the writer.
+//! `TensorBoard`'s files, read back by a reader of their format that shares nothing with the writer.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Tests of networks through their public face.
 
 mod event_file;
+mod grad_cam;
 mod metrics_log;
 mod mlflow;
 mod networks;

@@ -1,4 +1,4 @@
-//! MLflow's REST API, against a small server of ours and, where it is installed, MLflow's own.
+//! `MLflow`'s REST API, against a small server of ours and, where it is installed, `MLflow`'s own.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -78,7 +78,7 @@ impl Server {
     }
 }
 
-/// Answers as MLflow does of an experiment that is not there yet.
+/// Answers as `MLflow` does of an experiment that is not there yet.
 fn like_mlflow(asked: &Asked) -> (u16, Value) {
     if asked.what.contains("get-by-name") {
         (404, json!({ "error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no" }))
@@ -286,7 +286,7 @@ fn skip(test: &str, reason: &str) {
     }
 }
 
-/// MLflow's own server, ended with the test.
+/// `MLflow`'s own server, ended with the test.
 struct RealServer(Child);
 
 impl Drop for RealServer {
