@@ -8,12 +8,16 @@ mod clip_batch;
 mod clip_source;
 mod context;
 mod error;
+mod event_file;
 mod extents;
 mod flex;
+mod grad_cam;
 mod layers;
 mod loader;
 mod loss;
 mod loss_scale;
+mod metrics_log;
+mod mlflow;
 mod models;
 mod network;
 mod optimizer;
@@ -27,6 +31,7 @@ mod settings;
 mod step;
 mod stop_metric;
 mod trainer;
+mod utc;
 mod weights;
 
 pub use activation::Activation;
@@ -35,7 +40,9 @@ pub use clip_batch::{ClipBatch, DEVIATION, MEAN};
 pub use clip_source::{ClipFile, ClipKey, ClipSource, StoredClips};
 pub use context::{BatchStatistics, Context, Engine, Mode, Precision};
 pub use error::NetworkError;
+pub use event_file::EventFile;
 pub use extents::Extents;
+pub use grad_cam::{Heat, grad_cam, write_png};
 pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
     dropout,
@@ -43,6 +50,8 @@ pub use layers::{
 pub use loader::{LoadedBatch, Loader, load_batch};
 pub use loss::{Loss, LossKind};
 pub use loss_scale::LossScale;
+pub use metrics_log::{MetricLine, MetricsLog};
+pub use mlflow::{MlflowPatience, MlflowRun, MlflowStatus};
 pub use models::naive_cnn::{NaiveCnn, NaiveCnnConfig};
 pub use models::variable_ar_cnn::{Inception3d, VariableArCnn, VariableArCnnConfig};
 pub use models::vision_transformer::{VisionTransformer, VisionTransformerConfig};

@@ -1,7 +1,11 @@
 //! Tests of networks through their public face.
 
 mod engines;
+mod event_file;
 mod formula;
+mod grad_cam;
+mod metrics_log;
+mod mlflow;
 mod networks;
 mod pytorch_parity;
 mod training;
