@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::backend::Flex;
+use burn::backend::{Autodiff, Flex};
 use fvc_media::{ContentId, Frame};
 use serde::{Deserialize, Serialize};
 
 use crate::loader::Loader;
 use crate::{
-    ClipBatch, ClipSource, Context, Network, NetworkConfig, NetworkError, TrainerConfig, Weights,
-    log_odds, score_sources,
+    ClipBatch, ClipSource, Context, Network, NetworkBackend, NetworkConfig, NetworkError,
+    TrainerConfig, Weights, grad_cam, log_odds, score_sources,
 };
 
 /// A trained network: everything but its weights, which stand in a file of their own.
@@ -43,7 +43,7 @@ impl SavedNetwork {
     ///
     /// # Errors
     /// The file is not there, is another, or does not have all weights.
-    pub fn load(&self, folder: &Path) -> Result<Network<Flex>, NetworkError> {
+    pub fn load<B: NetworkBackend>(&self, folder: &Path) -> Result<Network<B>, NetworkError> {
         let plain = Path::new(&self.weights_file).components().count() == 1;
         let path = folder.join(&self.weights_file);
         let wrong = |expected: &str, found: String| NetworkError::File {
@@ -70,6 +70,44 @@ impl SavedNetwork {
             return Err(wrong("all weights of the network", format!("{missing} missing")));
         }
         Ok(network)
+    }
+
+    /// Of each window the frame that speaks most for fake, by Grad-CAM, with the heat of its pixels, 0 to 1.
+    /// The weights are read from `folder`.
+    ///
+    /// # Errors
+    /// The weights cannot be read, or frames cannot be brought to the network's shape.
+    pub fn explain(
+        &self,
+        folder: &Path,
+        windows: &[Vec<Frame>],
+    ) -> Result<Vec<(Frame, Vec<f32>)>, NetworkError> {
+        let network = self.load::<Autodiff<Flex>>(folder)?;
+        let context = Context::<Flex>::evaluation(self.trainer.precision, self.trainer.engine);
+        let shape = self.network.frame_shape();
+        let mut explained = Vec::new();
+        for window in windows.iter().filter(|window| !window.is_empty()) {
+            let mut hottest: Option<(f64, &Frame, Vec<f32>)> = None;
+            for first in crate::sampler::starts(window.len(), self.trainer.frames) {
+                let excerpt: Vec<&Frame> =
+                    window.iter().skip(first).take(self.trainer.frames).collect();
+                let frames = excerpt.iter().copied().cloned().collect();
+                let batch = ClipBatch::of(vec![frames], shape)?;
+                let clips = batch.on::<Flex>(&Default::default());
+                let heats = grad_cam(&network, clips, &context)?;
+                for (number, frame) in excerpt.iter().enumerate() {
+                    let size = (frame.width(), frame.height());
+                    let heat = heats.first().and_then(|heat| heat.on_picture(number, shape, size));
+                    let Some(heat) = heat else { continue };
+                    let sum: f64 = heat.iter().map(|&own| f64::from(own)).sum();
+                    if hottest.as_ref().is_none_or(|(known, _, _)| sum > *known) {
+                        hottest = Some((sum, frame, heat));
+                    }
+                }
+            }
+            explained.extend(hottest.map(|(_, frame, heat)| (frame.clone(), heat)));
+        }
+        Ok(explained)
     }
 
     /// Log odds of windows of frames: the mean over excerpts, by their frames.
@@ -149,7 +187,7 @@ impl NetworkReader {
             .ok_or_else(|| NetworkError::Internal {
                 what: format!("nobody said where the weights {} lie", saved.weights_file),
             })?;
-        let network = saved.load(&folder)?;
+        let network = saved.load::<Flex>(&folder)?;
         let trainer = &saved.trainer;
         let mut loader = Loader::start(
             &self.clips,

@@ -14,8 +14,8 @@ use fvc_augment::Kind;
 use fvc_corpus::write_atomically;
 use fvc_media::ContentId;
 use fvc_nn::{
-    ClipFile, ClipSource, EpochRecord, NetworkError, StoredClips, TrainingEvent, TrainingJob,
-    WeightReport, Weights, train,
+    ClipFile, ClipSource, EpochRecord, EventFile, MetricsLog, NetworkError, StoredClips,
+    TrainingEvent, TrainingJob, WeightReport, Weights, train,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ const STOPPED: i32 = 130;
 /// What a training child is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JobFile {
+    /// What its numbers are logged under: the run and the fit in it.
+    pub(crate) name: String,
     pub(crate) job: TrainingJob,
     pub(crate) clips_root: PathBuf,
     pub(crate) clip_files: Vec<ClipFile>,
@@ -182,6 +184,10 @@ fn train_in(folder: &Path, cancel: &AtomicBool) -> Result<(), NetworkError> {
             });
         }
     };
+    log.complete(&trained.records)?;
+    if let Some(error) = fault {
+        return Err(error);
+    }
     let weights = folder.join(WEIGHTS);
     trained.weights.write(&weights, "trained weights")?;
     let io = |path: &Path, source| NetworkError::Io { path: path.to_owned(), source };

@@ -12,8 +12,8 @@ use fvc_corpus::{Label, TrainView};
 use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
 use fvc_media::ContentId;
 use fvc_nn::{
-    ClipFile, ClipKey, ClipSource, NetworkError, NetworkReader, NetworkSettings, SavedNetwork,
-    Source, StoredClips, TrainingJob,
+    ClipFile, ClipKey, ClipSource, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
+    NetworkSettings, SavedNetwork, Source, StoredClips, TrainingJob,
 };
 
 use crate::network_child::{
@@ -31,8 +31,10 @@ pub(crate) struct NetworkTraining<'a> {
     size: SizeSpec,
     clip_files: Vec<ClipFile>,
     reader: NetworkClips,
-    /// Folders of trainings that this run has used.
-    folders: RefCell<Vec<PathBuf>>,
+    /// What the run is called, for logs and trackers.
+    run: String,
+    /// Fits of this run and the folders of their trainings.
+    folders: RefCell<Vec<(String, PathBuf)>>,
     notes: RefCell<Vec<String>>,
 }
 
@@ -140,6 +142,7 @@ impl<'a> NetworkTraining<'a> {
     pub(crate) fn new(
         environment: &'a Environment<'a>,
         kind: ModelKind,
+        run: &str,
         sources: &mut dyn Iterator<Item = ContentId>,
     ) -> Result<Self, PipelineError> {
         let (settings, size) = settings_of(environment.config, kind)?;
@@ -155,6 +158,7 @@ impl<'a> NetworkTraining<'a> {
             size,
             clip_files,
             reader: NetworkClips { kind, reader },
+            run: run.to_owned(),
             folders: RefCell::default(),
             notes: RefCell::default(),
         })
@@ -176,25 +180,40 @@ impl<'a> NetworkTraining<'a> {
         notes
     }
 
-    /// Copies the weights of a detector beside its model file.
+    /// Copies into the run's folder the weights of a detector, and what its trainings logged:
+    /// `<model>/<fit>/metrics.jsonl` and the event file beside it.
     ///
     /// # Errors
     /// They cannot be copied.
     pub(crate) fn keep(&self, saved: &SavedNetwork, folder: &Path) -> Result<(), PipelineError> {
-        let to = folder.join(&saved.weights_file);
+        let io = |path: &Path, source| PipelineError::Io { path: path.to_owned(), source };
         let known = self.folders.borrow();
-        let from = known.iter().map(|folder| folder.join(&saved.weights_file));
+        let from = known.iter().map(|(_, folder)| folder.join(&saved.weights_file));
         let from = from.into_iter().find(|path| path.is_file()).ok_or_else(|| {
             PipelineError::Internal { what: format!("no weights {}", saved.weights_file) }
         })?;
-        fvc_clips::copy_atomically(&from, &to)
-            .map_err(|source| PipelineError::Io { path: to, source })?;
+        let to = folder.join(&saved.weights_file);
+        fvc_clips::copy_atomically(&from, &to).map_err(|source| io(&to, source))?;
+        for (place, training) in known.iter() {
+            let logs = folder.join(self.kind.name()).join(place);
+            fs::create_dir_all(&logs).map_err(|source| io(&logs, source))?;
+            for entry in fs::read_dir(training).map_err(|source| io(training, source))? {
+                let entry = entry.map_err(|source| io(training, source))?;
+                let name = entry.file_name();
+                let text = name.to_string_lossy();
+                if text == "metrics.jsonl" || text.starts_with("events.out.tfevents") {
+                    let to = logs.join(&name);
+                    fvc_clips::copy_atomically(&entry.path(), &to)
+                        .map_err(|source| io(&to, source))?;
+                }
+            }
+        }
         Ok(())
     }
 
     /// Removes what the trainings of this run needed to be resumed.
     pub(crate) fn forget(&self) {
-        for folder in self.folders.borrow().iter() {
+        for (_, folder) in self.folders.borrow().iter() {
             // What cannot be removed is removed by the next run or by hand: it is nobody's result.
             drop(fs::remove_dir_all(folder));
         }
@@ -241,12 +260,48 @@ impl<'a> NetworkTraining<'a> {
             self.environment.workspace.networks().join(format!("{}-{}", self.kind, &hash[..16]));
         fs::create_dir_all(&folder)
             .map_err(|source| fault(NetworkError::Io { path: folder.clone(), source }))?;
-        self.folders.borrow_mut().push(folder.clone());
+        self.folders.borrow_mut().push((place.to_owned(), folder.clone()));
         if let Some(trained) = finished(&folder, &job) {
             return Ok((trained, folder));
         }
         let progress = self.environment.progress;
         let epochs = job.job.trainer.epochs;
+        let experiment = &self.environment.config.train.experiment;
+        let mut mlflow = MlflowRun::from_environment(experiment, &job.name, None).map_err(fault)?;
+        if let Some(mlflow) = &mut mlflow {
+            let parameters = self.settings.parameters();
+            let parameters: Vec<(&str, String)> =
+                parameters.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect();
+            mlflow.parameters(parameters);
+            if self.settings.random_backbone {
+                mlflow.tag("random_backbone", "true");
+            }
+        }
+        let ended = self.train_under(&mut job, place, &folder, epochs, mlflow.as_mut());
+        if let Some(mlflow) = mlflow {
+            let status = match &ended {
+                Ok(_) => MlflowStatus::Finished,
+                Err(LearnError::Cancelled) => MlflowStatus::Killed,
+                Err(_) => MlflowStatus::Failed,
+            };
+            if let Some(note) = mlflow.end(status) {
+                progress.note(&note);
+            }
+        }
+        Ok((ended?, folder))
+    }
+
+    /// Runs children until one has trained; with less in memory after each that ran out of it.
+    fn train_under(
+        &self,
+        job: &mut JobFile,
+        place: &str,
+        folder: &Path,
+        epochs: u64,
+        mut mlflow: Option<&mut MlflowRun>,
+    ) -> Result<TrainedFile, LearnError> {
+        let fault = |error| learn_error(self.kind, error);
+        let progress = self.environment.progress;
         loop {
             let mut on_line = |line: &Line| match line {
                 Line::Resumed { epoch, step } => progress.note(&format!(
@@ -254,6 +309,12 @@ impl<'a> NetworkTraining<'a> {
                     self.kind
                 )),
                 Line::Epoch(record) => {
+                    if let Some(mlflow) = &mut mlflow {
+                        mlflow.epoch(record);
+                        if let Some(note) = mlflow.take_note() {
+                            progress.note(&note);
+                        }
+                    }
                     let held_out = record
                         .validation_loss
                         .map_or_else(String::new, |loss| format!(", held-out {loss:.3}"));
@@ -270,9 +331,9 @@ impl<'a> NetworkTraining<'a> {
                 Line::Step { .. } | Line::Failed { .. } => {}
             };
             let end =
-                run_child(&folder, &job, &self.environment.cancel, &mut on_line).map_err(fault)?;
+                run_child(folder, job, &self.environment.cancel, &mut on_line).map_err(fault)?;
             match end {
-                ChildEnd::Trained(trained) => return Ok((*trained, folder)),
+                ChildEnd::Trained(trained) => return Ok(*trained),
                 ChildEnd::Stopped => return Err(LearnError::Cancelled),
                 ChildEnd::Failed { problem, by_settings } => {
                     return Err(LearnError::Network {
@@ -366,6 +427,7 @@ impl ClipEstimator for NetworkTraining<'_> {
         }
         let clip_files = self.files_of(&job);
         let file = JobFile {
+            name: format!("{} {} {place}", self.run, self.kind),
             job,
             clips_root: self.environment.workspace.clips(),
             clip_files,

@@ -15,7 +15,7 @@ use fvc_learn::{Assessment, ClipDetector, Detector, ModelKind, Verdict};
 use fvc_media::{
     ContentId, DecodeVerdict, Frame, Limits, MediaCache, PartialPolicy, ReadMode, Reader, Reason,
 };
-use fvc_nn::{Network, SavedNetwork};
+use fvc_nn::{Network, NetworkError, SavedNetwork, write_png};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
@@ -211,6 +211,9 @@ pub struct ScoredFile {
     pub checked: &'static str,
     /// Frames that were looked at.
     pub frames: usize,
+    /// Pictures that show where the network saw what speaks for fake, where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<PathBuf>,
 }
 
 impl ScoredFile {
@@ -242,6 +245,8 @@ pub struct PredictOptions<'a> {
     pub index: Option<Index>,
     /// A media cache to use, when there is one.
     pub cache: Option<Arc<MediaCache>>,
+    /// Where pictures go that explain what a network says; none are made where this is none.
+    pub explain: Option<PathBuf>,
     /// Files at once; 0: one for each processor.
     pub parallel: usize,
     /// Set by Ctrl-C.
@@ -274,6 +279,15 @@ pub fn predict(
     let mut reader = Reader::new(options.limits.clone())
         .with_partial(options.partial)
         .with_cancel(Arc::clone(&options.cancel));
+    if options.explain.is_some() && matches!(model.detector, AnyDetector::Rows(_)) {
+        return Err(PipelineError::Config {
+            path: None,
+            problem: format!(
+                "--explain: expected a model of clips, found {}, whose reasons are printed anyway",
+                model.detector.kind()
+            ),
+        });
+    }
     if let Some(cache) = &options.cache {
         reader = reader.with_cache(Arc::clone(cache));
     }
@@ -303,8 +317,13 @@ pub fn predict(
                     if options.cancel.load(Ordering::Relaxed) {
                         return None;
                     }
-                    let found =
-                        predict_file(model, &reader, (options.index.as_ref(), &known_groups), path);
+                    let found = predict_file(
+                        model,
+                        &reader,
+                        (options.index.as_ref(), &known_groups),
+                        options.explain.as_deref(),
+                        path,
+                    );
                     part.advance(1);
                     // One that was cut off by the request to stop has no verdict.
                     (!options.cancel.load(Ordering::Relaxed)).then_some(found)
@@ -345,6 +364,7 @@ fn predict_file(
     model: &LoadedModel,
     reader: &Reader,
     (index, known_groups): (Option<&Index>, &BTreeSet<GroupId>),
+    explain: Option<&Path>,
     path: &Path,
 ) -> FilePrediction {
     let identity = match reader.identify(path) {
@@ -437,20 +457,30 @@ fn predict_file(
         DecodeVerdict::Partial { .. } => "damaged; whole windows used",
         DecodeVerdict::Sampled => "sampled, not fully checked",
     };
-    let scored = |assessment: Assessment| {
+    let scored = |assessment: Assessment, pictures: Vec<PathBuf>| {
         FilePrediction::Scored(Box::new(ScoredFile {
             path: path.to_owned(),
             content_id,
             assessment,
             checked,
             frames,
+            pictures,
         }))
     };
     let detector = match &model.detector {
         AnyDetector::Clips(own) => {
             let (detector, network, _) = &**own;
-            return match detector.model().score_frames(network, &windows) {
-                Ok(margin) => scored(detector.assess(margin)),
+            let asked = detector.model().score_frames(network, &windows).and_then(|margin| {
+                let pictures = match explain {
+                    Some(folder) => {
+                        pictures(detector.model(), &model.path, &windows, (content_id, folder))?
+                    }
+                    None => Vec::new(),
+                };
+                Ok((margin, pictures))
+            });
+            return match asked {
+                Ok((margin, pictures)) => scored(detector.assess(margin), pictures),
                 Err(error) => failed(
                     Reason::Unsupported.code(),
                     "frames that the network can be shown",
@@ -473,5 +503,25 @@ fn predict_file(
     let Some(wanted) = wanted else {
         return failed(Reason::Unsupported.code(), "known features", "another model".to_owned());
     };
-    scored(detector.assess(&wanted))
+    scored(detector.assess(&wanted), Vec::new())
+}
+
+/// Writes a picture of each window: its frame that speaks most for fake, with where it does.
+fn pictures(
+    saved: &SavedNetwork,
+    model: &Path,
+    windows: &[Vec<Frame>],
+    (content_id, folder): (ContentId, &Path),
+) -> Result<Vec<PathBuf>, NetworkError> {
+    let weights = model.parent().unwrap_or_else(|| Path::new("."));
+    let mut written = Vec::new();
+    fs::create_dir_all(folder)
+        .map_err(|source| NetworkError::Io { path: folder.to_owned(), source })?;
+    for (number, (frame, heat)) in saved.explain(weights, windows)?.into_iter().enumerate() {
+        let id = &content_id.to_hex()[..16];
+        let path = folder.join(format!("{id}-window{number}-frame{}.png", frame.index));
+        write_png(&path, &frame, &heat)?;
+        written.push(path);
+    }
+    Ok(written)
 }

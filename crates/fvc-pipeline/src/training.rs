@@ -568,6 +568,10 @@ fn fit_all(
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
     })
     .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+    let run_name = folder
+        .path()
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut models = Vec::new();
     let mut detectors = Vec::new();
     for &kind in &config.train.models {
@@ -580,7 +584,7 @@ fn fit_all(
         };
         let (validated, detector) = if kind.is_network() {
             let mut sources = examples.content_ids().into_iter();
-            let training = NetworkTraining::new(environment, kind, &mut sources)?;
+            let training = NetworkTraining::new(environment, kind, &run_name, &mut sources)?;
             let validated = cross_validate_clips(
                 &training,
                 examples,

@@ -176,6 +176,10 @@ pub(crate) enum Command {
         /// Model file or run folder; missing: the newest run of the workspace.
         #[arg(long, short, value_name = "PATH")]
         model: Option<PathBuf>,
+        /// Folder for pictures of where a network saw what speaks for fake (Grad-CAM): of each window
+        /// the frame that does most. Models of features print their reasons instead.
+        #[arg(long, value_name = "DIR")]
+        explain: Option<PathBuf>,
         #[command(flatten)]
         reading: ReadingArguments,
     },

@@ -133,14 +133,14 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             let stages = StageSelection::of(&[Stage::Train]);
             stages::run(context, &config, &stages, &options, *shard)
         }
-        Command::Predict { inputs, model, reading } => {
+        Command::Predict { inputs, model, explain, reading } => {
             let given = Given {
                 damaged: Some(&reading.damaged),
                 parallel: Some(&reading.parallel),
                 ..Given::default()
             };
             let config = configuration(shared, &given)?;
-            predict::run(context, &config, inputs, model.as_deref())
+            predict::run(context, &config, inputs, model.as_deref(), explain.as_deref())
         }
         Command::Merge { from } => merge::run(context, from),
         Command::Verify { root, repair } => {

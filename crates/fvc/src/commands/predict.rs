@@ -22,6 +22,7 @@ pub(super) fn run(
     config: &Config,
     inputs: &[PathBuf],
     model: Option<&Path>,
+    explain: Option<&Path>,
 ) -> Result<Ending, CommandError> {
     // A workspace is not needed to judge a file; where there is one, its cache is used.
     let workspace = if context.shared.workspace.join("workspace.json").exists() {
@@ -68,6 +69,7 @@ pub(super) fn run(
         limits: config.limits.clone(),
         partial: config.reading.partial,
         cache,
+        explain: explain.map(Path::to_owned),
         parallel: config.reading.parallel,
         cancel: context.cancel.clone(),
         progress: context.progress,
@@ -107,7 +109,7 @@ pub(super) fn run(
         display::print(&overview(&found))?;
         for file in &found {
             if let FilePrediction::Scored(scored) = file {
-                display::print(&details(scored))?;
+                display::print(&details(scored, model.detector.kind().is_network()))?;
             }
         }
     }
@@ -152,13 +154,25 @@ fn overview(found: &[FilePrediction]) -> String {
     table.render()
 }
 
-fn details(scored: &ScoredFile) -> String {
+fn details(scored: &ScoredFile, is_network: bool) -> String {
     let assessment = &scored.assessment;
     let mut lines = vec![
         String::new(),
         display::plain(&scored.path.display().to_string()),
         format!("  {}", assessment.promise),
     ];
+    if is_network {
+        lines.push(if scored.pictures.is_empty() {
+            "  A network's reasons are no list of features: --explain DIR draws where it saw them."
+                .to_owned()
+        } else {
+            "  Where it saw what speaks for fake (Grad-CAM):".to_owned()
+        });
+        for picture in &scored.pictures {
+            lines.push(format!("    {}", display::plain(&picture.display().to_string())));
+        }
+        return lines.join("\n");
+    }
     // What would be shown as 0.000.
     let moves = |moved: f64| moved.abs() >= 0.0005;
     let moved = assessment.contributions.iter().any(|reason| moves(reason.log_odds));
