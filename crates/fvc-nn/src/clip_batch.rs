@@ -94,9 +94,14 @@ impl ClipBatch {
         Ok(Self { values, shape: [batch, frames, rows, columns, 3], extents })
     }
 
-    /// On a device.
-    pub fn on<B: Backend>(self, device: &B::Device) -> Activation<B> {
-        let tensor = Tensor::from_data(TensorData::new(self.values, self.shape), device);
-        Activation::of_clip(tensor, self.extents)
+    /// On a device. `pinned`: by way of page-locked memory, from which a device copies while the processor
+    /// goes on: Burn's `Backend::staging` takes it from the pool of the device's runtime (on processors it
+    /// does nothing).
+    pub fn on<B: Backend>(self, device: &B::Device, pinned: bool) -> Activation<B> {
+        let mut data = TensorData::new(self.values, self.shape);
+        if pinned {
+            B::staging(std::iter::once(&mut data), device);
+        }
+        Activation::of_clip(Tensor::from_data(data, device), self.extents)
     }
 }

@@ -255,6 +255,10 @@ impl NetworkSettings {
             };
             return Err(NetworkError::setting("device", expected, device));
         }
+        if device == "cpu" && parameters.contains_key("loader.pinned") {
+            let expected = "nothing: memory is page-locked on the way to a device only";
+            return Err(NetworkError::setting("loader.pinned", expected, "a value"));
+        }
         let trainer = trainer_of(*row, &take, seed, &network, small)?;
         Ok(Self {
             network,

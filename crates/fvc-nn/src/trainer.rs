@@ -290,7 +290,8 @@ pub fn score_sources<B: NetworkBackend>(
             return Err(NetworkError::Cancelled);
         }
         let LoadedBatch { clips, excerpts } = batch?;
-        let scores = log_odds(network.forward(clips.on(device), &context)).into_data();
+        let scores =
+            log_odds(network.forward(clips.on(device, config.loader.pinned), &context)).into_data();
         let scores: Vec<f32> = scores.convert::<f32>().to_vec().unwrap_or_default();
         for (excerpt, score) in excerpts.iter().zip(scores) {
             let (sum, frames) = &mut sums[excerpt.source];
@@ -559,7 +560,7 @@ impl<B: TrainBackend> Training<'_, B> {
         };
         let outcome = backward(
             &self.network,
-            clips.on(self.device),
+            clips.on(self.device, config.loader.pinned),
             &targets,
             &context,
             config.block_checkpointing,
