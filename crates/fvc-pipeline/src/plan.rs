@@ -1,4 +1,4 @@
-//! [`Wanted`] and [`owed`]: from the configuration, everything that one pass over a source must
+//! [`Wanted`] and `owed`: from the configuration, everything that one pass over a source must
 //! give; from what is recorded, what of it is still missing.
 
 use std::collections::BTreeSet;
