@@ -143,15 +143,31 @@ fn train_in(folder: &Path, cancel: &AtomicBool) -> Result<(), NetworkError> {
     };
     let stored = StoredClips::open(&file.clips_root, &file.clip_files)?;
     let clips: Arc<dyn ClipSource> = Arc::new(ReplayedClips::new(stored, file.kinds.clone()));
-    let mut tell = |event: &TrainingEvent| match event {
-        TrainingEvent::Resumed { epoch, step } => {
-            say(&Line::Resumed { epoch: *epoch, step: *step })
+    let mut log = MetricsLog::open(folder, &file.name, true);
+    let mut events = EventFile::create(folder)?;
+    // A log that cannot be written is told once the training has its result, which is worth more.
+    let mut fault = None;
+    let mut tell = |event: &TrainingEvent| {
+        let mut keep = |result: Result<(), NetworkError>| {
+            if let Err(error) = result {
+                fault.get_or_insert(error);
+            }
+        };
+        keep(log.tell(event));
+        match event {
+            TrainingEvent::Resumed { epoch, step } => {
+                keep(events.resumed(*epoch));
+                say(&Line::Resumed { epoch: *epoch, step: *step });
+            }
+            TrainingEvent::Step { epoch, step, steps, .. } => {
+                say(&Line::Step { epoch: *epoch, step: *step, steps: *steps });
+            }
+            TrainingEvent::Epoch(record) => {
+                keep(events.epoch(record));
+                say(&Line::Epoch(record.clone()));
+            }
+            _ => {}
         }
-        TrainingEvent::Step { epoch, step, steps, .. } => {
-            say(&Line::Step { epoch: *epoch, step: *step, steps: *steps });
-        }
-        TrainingEvent::Epoch(record) => say(&Line::Epoch(record.clone())),
-        _ => {}
     };
     let (trained, report) = match file.device.strip_prefix("cuda") {
         None => train::<Autodiff<Flex>>(
