@@ -10,7 +10,7 @@ use crate::{NetworkConfig, NetworkError, Precision, VisionTransformerConfig};
 /// One layer's share of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerCost {
-    /// Its name, as in weight files.
+    /// Its name, after those of weight files.
     pub name: String,
     /// Numbers that are learnt.
     pub parameters: u128,
@@ -112,11 +112,11 @@ fn product(parts: &[usize]) -> u128 {
 }
 
 /// A layer of `weights` and `others` (biases, norms), each weight used at `positions`.
-fn layer(name: &str, weights: &[usize], others: usize, positions: u128) -> LayerCost {
+fn layer(name: &str, weights: &[usize], others: &[usize], positions: u128) -> LayerCost {
     let weights = product(weights);
     LayerCost {
         name: name.to_owned(),
-        parameters: weights.saturating_add(others as u128),
+        parameters: weights.saturating_add(product(others)),
         multiply_adds: weights.saturating_mul(positions),
     }
 }
@@ -137,30 +137,30 @@ fn halved([frames, rows, columns]: [usize; 3]) -> [usize; 3] {
 
 fn backbone(config: &VisionTransformerConfig, frames: usize) -> Vec<LayerCost> {
     let VisionTransformerConfig { patch, width, depth, .. } = *config;
-    let patches = product(&[config.side(), config.side()]) as usize;
+    let patches = config.side().saturating_mul(config.side());
     let tokens = patches.saturating_add(1);
     let at = product(&[frames, tokens]);
     let mut layers = vec![
         layer(
             "backbone.patch_embed",
             &[3, patch, patch, width],
-            width,
+            &[width],
             product(&[frames, patches]),
         ),
-        layer("backbone.cls_token", &[width], 0, 0),
-        layer("backbone.pos_embed", &[tokens, width], 0, 0),
+        layer("backbone.cls_token", &[width], &[0], 0),
+        layer("backbone.pos_embed", &[tokens, width], &[0], 0),
     ];
     for number in 0..depth {
         let name = |part: &str| format!("backbone.blocks.{number}.{part}");
-        let mut attention = layer(&name("attn"), &[4, width, width], 4 * width, at);
+        let mut attention = layer(&name("attn"), &[4, width, width], &[4, width], at);
         // Every token with every other, for the weights and for the sums.
         attention.multiply_adds =
             attention.multiply_adds.saturating_add(product(&[2, tokens, width]).saturating_mul(at));
         layers.push(attention);
-        layers.push(layer(&name("mlp"), &[8, width, width], 5 * width, at));
-        layers.push(layer(&name("norm"), &[0], 4 * width, 0));
+        layers.push(layer(&name("mlp"), &[8, width, width], &[5, width], at));
+        layers.push(layer(&name("norm"), &[0], &[4, width], 0));
     }
-    layers.push(layer("backbone.norm", &[0], 2 * width, 0));
+    layers.push(layer("backbone.norm", &[0], &[2, width], 0));
     layers
 }
 
@@ -173,7 +173,7 @@ impl NetworkConfig {
             Self::VariableArCnn(config) => {
                 let [stem, first, second] = config.widths;
                 let positions = product(&behind_stem(grid, config.stem_stride));
-                let mut layers = vec![layer("stem", &[27, 3, stem], 3 * stem, positions)];
+                let mut layers = vec![layer("stem", &[27, 3, stem], &[3, stem], positions)];
                 for (name, input, output) in
                     [("inception1", stem, first), ("inception2", first, second)]
                 {
@@ -182,22 +182,22 @@ impl NetworkConfig {
                         [("branch1", 1), ("branch3", 27), ("branch5", 125), ("branch_pool", 1)]
                     {
                         let name = format!("{name}.{branch}");
-                        layers.push(layer(&name, &[taps, input, quarter], quarter, positions));
+                        layers.push(layer(&name, &[taps, input, quarter], &[quarter], positions));
                     }
-                    layers.push(layer(&format!("{name}.norm"), &[0], 2 * output, 0));
+                    layers.push(layer(&format!("{name}.norm"), &[0], &[2, output], 0));
                 }
-                layers.push(layer("head", &[second], 1, 1));
+                layers.push(layer("head", &[second], &[1], 1));
                 layers
             }
             Self::NaiveCnn(config) => {
                 let [first, second, third] = config.widths;
                 let (half, frames) = (halved(grid), grid[0] as u128);
                 vec![
-                    layer("conv1", &[9, 3, first], 3 * first, product(&grid)),
-                    layer("conv2", &[9, first, second], 3 * second, product(&half)),
-                    layer("conv3", &[9, second, third], 3 * third, product(&halved(half))),
-                    layer("hidden", &[third, config.hidden], config.hidden, frames),
-                    layer("head", &[config.hidden, 2], 2, frames),
+                    layer("conv1", &[9, 3, first], &[3, first], product(&grid)),
+                    layer("conv2", &[9, first, second], &[3, second], product(&half)),
+                    layer("conv3", &[9, second, third], &[3, third], product(&halved(half))),
+                    layer("hidden", &[third, config.hidden], &[config.hidden], frames),
+                    layer("head", &[config.hidden, 2], &[2], frames),
                 ]
             }
             Self::VitGru(config) => {
@@ -208,11 +208,11 @@ impl NetworkConfig {
                     layers.push(layer(
                         &format!("gru.l{number}"),
                         &[3, config.hidden, both],
-                        6 * config.hidden,
+                        &[6, config.hidden],
                         grid[0] as u128,
                     ));
                 }
-                layers.push(layer("head", &[config.hidden], 1, 1));
+                layers.push(layer("head", &[config.hidden], &[1], 1));
                 layers
             }
             Self::VitTransformer(config) => {
@@ -222,16 +222,16 @@ impl NetworkConfig {
                 for number in 0..config.layers {
                     let name = |part: &str| format!("encoder.layers.{number}.{part}");
                     let mut attention =
-                        layer(&name("self_attn"), &[4, width, width], 4 * width, frames);
+                        layer(&name("self_attn"), &[4, width, width], &[4, width], frames);
                     attention.multiply_adds = attention
                         .multiply_adds
                         .saturating_add(product(&[2, grid[0], grid[0], width]));
                     layers.push(attention);
-                    layers.push(layer(&name("linear1"), &[width, inner], inner, frames));
-                    layers.push(layer(&name("linear2"), &[inner, width], width, frames));
-                    layers.push(layer(&name("norm"), &[0], 4 * width, 0));
+                    layers.push(layer(&name("linear1"), &[width, inner], &[inner], frames));
+                    layers.push(layer(&name("linear2"), &[inner, width], &[width], frames));
+                    layers.push(layer(&name("norm"), &[0], &[4, width], 0));
                 }
-                layers.push(layer("head", &[width], 1, 1));
+                layers.push(layer("head", &[width], &[1], 1));
                 layers
             }
         }
@@ -273,9 +273,9 @@ impl NetworkConfig {
         let (convolutions, channels) = match self {
             Self::VariableArCnn(config) => {
                 let [_, from, to] = config.widths;
-                (9.0, (from + to / 4) as f64)
+                (9.0, from as f64 + (to / 4) as f64)
             }
-            Self::NaiveCnn(config) => (3.0, (3 + config.widths[0]) as f64),
+            Self::NaiveCnn(config) => (3.0, 3.0 + config.widths[0] as f64),
             Self::VitGru(_) | Self::VitTransformer(_) => (0.0, 0.0),
         };
         let widened = if shape.precision == Precision::F32 { 0.0 } else { WIDENED };
@@ -386,46 +386,38 @@ impl NetworkConfig {
                 blocks.push(BlockMemory { input, passing: input, ..BlockMemory::default() });
                 blocks
             }
-            Self::VitGru(config) => self.backbone_memory(&config.backbone, shape),
-            Self::VitTransformer(config) => self.backbone_memory(&config.backbone, shape),
+            Self::VitGru(config) => backbone_memory(&config.backbone, shape),
+            Self::VitTransformer(config) => backbone_memory(&config.backbone, shape),
         }
     }
+}
 
-    /// Of the backbone; what reads its vectors is nothing beside it.
-    fn backbone_memory(
-        &self,
-        config: &VisionTransformerConfig,
-        shape: &TrainingShape,
-    ) -> Vec<BlockMemory> {
-        let low = shape.precision != Precision::F32;
-        let side = config.side() as f64;
-        let tokens = side * side + 1.0;
-        let width = config.width as f64;
-        let all = shape.batch as f64 * shape.grid[0] as f64 * tokens;
-        // Numbers for each token: the weights of attention, and its width.
-        let looks = config.heads as f64 * tokens;
-        let token = 4.0 * all * width;
-        let clip = shape.batch as f64 * shape.grid[0] as f64 * (config.image as f64).powi(2) * 12.0;
-        let (kept, rounded) = if low {
-            // Weights are rounded too, and kept for the backward pass.
-            let own = all * (4.0 * width * TOKEN_LOW + PAIR_LOW * looks);
-            (own, 2.0 * 12.0 * width * width)
-        } else {
-            (all * (4.0 * width * TOKEN_F32 + PAIR_F32 * looks), 0.0)
-        };
-        // Gradients of the hidden layer before and after, or of attention's weights.
-        let passing = all * 4.0 * (3.0 * 4.0 * width).max(3.0 * looks);
-        let mut blocks = vec![BlockMemory {
-            input: clip,
-            kept: 2.0 * clip,
-            passing: 2.0 * token,
-            output: token,
-        }];
-        for _ in 0..config.depth {
-            let kept = kept + rounded;
-            blocks.push(BlockMemory { input: token, kept, passing, output: token });
-        }
-        blocks.push(BlockMemory { input: token, kept: 0.0, passing: token, output: 0.0 });
-        blocks
+/// Of the backbone; what reads its vectors is nothing beside it.
+fn backbone_memory(config: &VisionTransformerConfig, shape: &TrainingShape) -> Vec<BlockMemory> {
+    let low = shape.precision != Precision::F32;
+    let side = config.side() as f64;
+    let tokens = side * side + 1.0;
+    let width = config.width as f64;
+    let all = shape.batch as f64 * shape.grid[0] as f64 * tokens;
+    // Numbers for each token: the weights of attention, and its width.
+    let looks = config.heads as f64 * tokens;
+    let token = 4.0 * all * width;
+    let clip = shape.batch as f64 * shape.grid[0] as f64 * (config.image as f64).powi(2) * 12.0;
+    let (kept, rounded) = if low {
+        // Weights are rounded too, and kept for the backward pass.
+        let own = all * (4.0 * width * TOKEN_LOW + PAIR_LOW * looks);
+        (own, 2.0 * 12.0 * width * width)
+    } else {
+        (all * (4.0 * width * TOKEN_F32 + PAIR_F32 * looks), 0.0)
+    };
+    // Gradients of the hidden layer before and after, or of attention's weights.
+    let passing = all * 4.0 * (3.0 * 4.0 * width).max(3.0 * looks);
+    let mut blocks =
+        vec![BlockMemory { input: clip, kept: 2.0 * clip, passing: 2.0 * token, output: token }];
+    for _ in 0..config.depth {
+        let kept = kept + rounded;
+        blocks.push(BlockMemory { input: token, kept, passing, output: token });
     }
+    blocks.push(BlockMemory { input: token, kept: 0.0, passing: token, output: 0.0 });
+    blocks
 }

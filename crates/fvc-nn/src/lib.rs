@@ -8,6 +8,8 @@ mod clip_batch;
 mod clip_source;
 mod context;
 mod cost;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod error;
 mod event_file;
 mod extents;

@@ -110,10 +110,13 @@ fn estimated(name: &str, shape: &TrainingShape) -> f64 {
     memory.mib() as f64 - memory.best / 1_048_576.0
 }
 
+/// Network, grid, batch, number format, whether block by block, and the peak.
+type Measured = (&'static str, [usize; 3], usize, Precision, bool, f64);
+
 /// Peaks of `cargo bench -p fvc-nn --bench training_step -- NETWORK FRAMES ROWS COLUMNS BATCH PRECISION 1`
 /// in MiB, on two cores of an x86-64 processor with oneDNN; `true` is its last word `blocks`.
 #[rustfmt::skip]
-const MEASURED: &[(&str, [usize; 3], usize, Precision, bool, f64)] = &[
+const MEASURED: &[Measured] = &[
     ("variable_ar_cnn", [1, 8, 8], 1, Precision::F32, false, 41.0),
     ("variable_ar_cnn", [8, 64, 64], 1, Precision::F32, false, 118.0),
     ("variable_ar_cnn", [8, 64, 64], 2, Precision::F32, false, 208.0),
@@ -178,6 +181,21 @@ fn sizes_beyond_reason_are_no_overflow() {
         ..VariableArCnnConfig::default()
     });
     assert!(config.forward_flop([1 << 40; 3]) > 1 << 100);
+    for mut config in ["variable_ar_cnn", "naive_cnn", "vit_gru", "vit_transformer"].map(named) {
+        match &mut config {
+            NetworkConfig::VariableArCnn(config) => config.widths = [usize::MAX; 3],
+            NetworkConfig::NaiveCnn(config) => config.widths = [usize::MAX; 3],
+            NetworkConfig::VitGru(config) => {
+                (config.hidden, config.backbone.width) = (usize::MAX, usize::MAX);
+                config.backbone.image = usize::MAX;
+            }
+            NetworkConfig::VitTransformer(config) => {
+                (config.feed_forward, config.backbone.width) = (usize::MAX, usize::MAX);
+            }
+        }
+        assert!(config.parameters() > 1 << 100);
+        assert!(config.forward_flop([usize::MAX; 3]) > 1 << 100);
+    }
     let at_most = shape([1 << 40; 3], 2, Precision::F32, true);
     assert!(matches!(config.largest_batch(&at_most, 1 << 40), Err(NetworkError::Memory { .. })));
 }
