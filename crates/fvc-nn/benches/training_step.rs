@@ -1,7 +1,8 @@
 //! The time of one training step, for `tools/bench-training-step`, which sets it beside PyTorch's.
 //!
 //! `cargo bench -p fvc-nn --bench training_step -- MODEL FRAMES ROWS COLUMNS BATCH PRECISION ROUNDS
-//! [forward]` prints one line of JSON: the median of the rounds in seconds and the peak resident memory.
+//! [forward|blocks]` prints one line of JSON: the median of the rounds in seconds and the peak resident memory.
+//! `forward` stops before the backward pass; `blocks` runs each block a second time for its gradients.
 
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
@@ -45,6 +46,7 @@ fn main() {
         _ => Precision::F32,
     };
     let forward_only = words.get(7) == Some(&"forward");
+    let by_block = words.get(7) == Some(&"blocks");
     let device = Default::default();
     let random = CounterRandom::new(&[1]);
     let shape = [batch, grid[0], grid[1], grid[2], 3];
@@ -73,7 +75,7 @@ fn main() {
             let targets =
                 Targets { labels: &labels, weights: &weights, loss: Loss::default(), scale: 1.0 };
             let mut sums = NamedGradients::new();
-            let outcome = backward(&network, input, &targets, &context, false, &mut sums);
+            let outcome = backward(&network, input, &targets, &context, by_block, &mut sums);
             std::hint::black_box(outcome.loss);
             network = optimizer.step(network, &sums, 1.0, 1.0);
         }

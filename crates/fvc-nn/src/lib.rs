@@ -7,6 +7,9 @@ mod checkpoint;
 mod clip_batch;
 mod clip_source;
 mod context;
+mod cost;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod error;
 mod event_file;
 mod extents;
@@ -39,6 +42,7 @@ pub use backend::{NetworkBackend, NormOptions, Normalized, Window};
 pub use clip_batch::{ClipBatch, DEVIATION, MEAN};
 pub use clip_source::{ClipFile, ClipKey, ClipSource, StoredClips};
 pub use context::{BatchStatistics, Context, Engine, Mode, Precision};
+pub use cost::{LayerCost, TrainingMemory, TrainingShape};
 pub use error::NetworkError;
 pub use event_file::EventFile;
 pub use extents::Extents;

@@ -20,8 +20,7 @@ fn crc32c(data: &[u8]) -> u32 {
 }
 
 fn unmask(stored: u32) -> u32 {
-    let turned = stored.wrapping_sub(0xA282_EAD8);
-    turned >> 17 | turned << 15
+    stored.wrapping_sub(0xA282_EAD8).rotate_left(15)
 }
 
 #[derive(Debug, PartialEq)]

@@ -1,5 +1,7 @@
 //! Tests of networks through their public face.
 
+mod cost;
+mod cuda;
 mod engines;
 mod event_file;
 mod formula;

@@ -277,7 +277,7 @@ fn other_addresses_are_refused_without_their_secrets() {
     }
 }
 
-fn skip(test: &str, reason: &str) {
+pub(crate) fn skip(test: &str, reason: &str) {
     let line = format!("SKIP {test}: {reason}\n");
     eprint!("{line}");
     if let Ok(log) = std::env::var("FVC_SKIP_LOG") {
