@@ -362,6 +362,13 @@ def write_files():
     torch.save({"epoch": 3, "state_dict": state, "arch": "naive_cnn"}, GOLDEN / "tiny_wrapped.pth")
     save_file({name: value.contiguous() for name, value in state.items()}, GOLDEN / "tiny.safetensors")
     torch.save({"head.weight": torch.zeros(2, 3), "code": Code()}, GOLDEN / "code.pt")
+    numbers = torch.arange(6.0).reshape(2, 3)
+    views = {"plain": nn.Parameter(numbers), "turned": numbers.t(), "part": numbers[:, 1:]}
+    formats = {"f64": numbers.double(), "f16": numbers.half(), "bf16": numbers.bfloat16(), "count": torch.arange(3)}
+    odd = {"scalar": torch.tensor(3.5), "empty": torch.zeros(0, 4)}
+    torch.save(views | formats | odd, GOLDEN / "views.pt")
+    # As PyTorch did before version 1.6, and as older weights of timm and torchvision still are.
+    torch.save({"model": views | formats | odd}, GOLDEN / "views_legacy.pth", _use_new_zipfile_serialization=False)
 
 
 BACKBONE = {"image": 16, "patch": 8, "width": 24, "depth": 2, "heads": 3}

@@ -26,6 +26,7 @@ mod network;
 mod optimizer;
 pub mod portable;
 mod position_grid;
+mod pytorch_file;
 mod random;
 mod sampler;
 mod saved;

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor, TensorData};
-use burn_store::pytorch::PytorchReader;
+use burn::tensor::{Tensor, TensorData};
 use fvc_clips::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::position_grid::resample_positions;
+use crate::pytorch_file::read_pytorch;
 use crate::{Network, NetworkBackend, NetworkConfig, NetworkError};
 
 /// One named array of f32.
@@ -210,45 +210,12 @@ impl Weights {
                     .map_err(|source| NetworkError::Io { path: path.to_owned(), source })?;
                 Ok(Self::from_safetensors(&bytes, path)?.0)
             }
-            "pt" | "pth" | "bin" => {
-                fs::metadata(path)
-                    .map_err(|source| NetworkError::Io { path: path.to_owned(), source })?;
-                let reader = PytorchReader::new(path)
-                    .or_else(|_| PytorchReader::with_top_level_key(path, "state_dict"))
-                    .map_err(|error| wrong("a state dict of PyTorch", error.to_string()))?;
-                let mut by_name = BTreeMap::new();
-                for (name, snapshot) in reader.tensors() {
-                    let data = snapshot
-                        .to_data()
-                        .map_err(|error| wrong("tensors that can be read", format!("{error:?}")))?;
-                    if !matches!(data.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16) {
-                        // Counters such as num_batches_tracked.
-                        continue;
-                    }
-                    let shape = data.shape.to_vec();
-                    let values = data
-                        .convert::<f32>()
-                        .to_vec()
-                        .map_err(|error| wrong("numbers", format!("{error:?}")))?;
-                    by_name.insert(name.clone(), Weight { shape, values });
-                }
-                Ok(Self { by_name }.unwrapped())
-            }
+            "pt" | "pth" | "bin" => Ok(Self { by_name: read_pytorch(path)? }),
             other => Err(wrong(
                 "a file of weights that ends in .safetensors, .pt or .pth",
                 format!("{other:?}"),
             )),
         }
-    }
-
-    /// Without the name under which a checkpoint keeps a state dict, and without what it keeps beside.
-    fn unwrapped(self) -> Self {
-        for wrapper in ["state_dict.", "model_state_dict."] {
-            if self.by_name.keys().any(|name| name.starts_with(wrapper)) {
-                return self.renamed(|name| name.strip_prefix(wrapper).map(str::to_owned));
-            }
-        }
-        self
     }
 
     /// Reads the bytes of a safetensors file, and the text `fvc` of its head, if any.

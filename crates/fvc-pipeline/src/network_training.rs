@@ -30,6 +30,7 @@ pub(crate) struct NetworkTraining<'a> {
     settings: NetworkSettings,
     size: SizeSpec,
     clip_files: Vec<ClipFile>,
+    clips: Arc<dyn ClipSource>,
     reader: NetworkClips,
     /// What the run is called, for logs and trackers.
     run: String,
@@ -150,13 +151,14 @@ impl<'a> NetworkTraining<'a> {
         let stored = StoredClips::open(&environment.workspace.clips(), &clip_files)
             .map_err(|error| PipelineError::Learn(learn_error(kind, error)))?;
         let clips: Arc<dyn ClipSource> = Arc::new(stored);
-        let reader = NetworkReader::new(clips, Arc::clone(&environment.cancel));
+        let reader = NetworkReader::new(Arc::clone(&clips), Arc::clone(&environment.cancel));
         Ok(Self {
             environment,
             kind,
             settings,
             size,
             clip_files,
+            clips,
             reader: NetworkClips { kind, reader },
             run: run.to_owned(),
             folders: RefCell::default(),
@@ -240,6 +242,45 @@ impl<'a> NetworkTraining<'a> {
             })
             .cloned()
             .collect()
+    }
+
+    /// Makes batches smaller where the budget asks for it, by an estimate before the start.
+    fn fit_into_memory(&self, job: &mut TrainingJob) -> Result<(), LearnError> {
+        let budget_mib = self.settings.memory_mib;
+        if budget_mib == 0 {
+            return Ok(());
+        }
+        let fault = |error| learn_error(self.kind, error);
+        let mut grid = [job.trainer.frames, 0, 0];
+        for source in job.training.iter().chain(&job.validation) {
+            let key = ClipKey { content_id: source.content_id, variant: 0 };
+            let (width, height) = self.clips.size(&key).map_err(fault)?;
+            (grid[1], grid[2]) = (grid[1].max(height), grid[2].max(width));
+        }
+        let trainer = &mut job.trainer;
+        let shape = TrainingShape {
+            batch: trainer.batch,
+            grid,
+            precision: trainer.precision,
+            block_checkpointing: trainer.block_checkpointing,
+            prefetch: trainer.loader.prefetch,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let batch = job.network.largest_batch(&shape, budget_mib).map_err(fault)?;
+        if batch < trainer.batch {
+            trainer.accumulation = (trainer.accumulation * trainer.batch).div_ceil(batch);
+            let note = format!(
+                "{}: batch {} does not fit into {budget_mib} MiB by the estimate; {batch}, and {} batches a \
+                 step",
+                self.kind, trainer.batch, trainer.accumulation
+            );
+            trainer.batch = batch;
+            let mut notes = self.notes.borrow_mut();
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        Ok(())
     }
 
     /// Whether a variant can be shown: it is stored, or can be drawn again.
@@ -425,6 +466,7 @@ impl ClipEstimator for NetworkTraining<'_> {
         if !self.settings.variants {
             job.training.iter_mut().for_each(|source| source.variants = vec![0]);
         }
+        self.fit_into_memory(&mut job)?;
         let clip_files = self.files_of(&job);
         let file = JobFile {
             name: format!("{} {} {place}", self.run, self.kind),

@@ -1,5 +1,7 @@
 //! Tests of networks through their public face.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
 mod cost;
 mod cuda;
 mod engines;

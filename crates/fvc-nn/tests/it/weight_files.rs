@@ -36,6 +36,32 @@ fn files_that_pytorch_wrote_are_read() {
     }
 }
 
+/// Views that are turned or parts of another tensor, and every float format, are read as PyTorch reads
+/// them, in its present files and in those from before version 1.6. Reading them by their storage alone
+/// gave the numbers in another order.
+#[test]
+fn views_and_formats_are_read_as_pytorch_reads_them() {
+    type Named<'a> = (&'a str, &'a [usize], &'a [f32]);
+    let plain = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    let expected: [Named<'_>; 8] = [
+        ("bf16", &[2, 3], &plain),
+        ("empty", &[0, 4], &[]),
+        ("f16", &[2, 3], &plain),
+        ("f64", &[2, 3], &plain),
+        ("part", &[2, 2], &[1.0, 2.0, 4.0, 5.0]),
+        ("plain", &[2, 3], &plain),
+        ("scalar", &[], &[3.5]),
+        ("turned", &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]),
+    ];
+    for name in ["views.pt", "views_legacy.pth"] {
+        let weights = Weights::read(&file(name)).unwrap();
+        let found: Vec<Named<'_>> = (weights.by_name.iter())
+            .map(|(name, own)| (name.as_str(), own.shape.as_slice(), own.values.as_slice()))
+            .collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
 /// A pickle that would run a function is refused, as bytes of no kind are, and the error says which file.
 #[test]
 fn a_pickle_with_code_is_refused() {
@@ -55,6 +81,13 @@ fn a_pickle_with_code_is_refused() {
     };
     // `posix.system("true")` in protocol 0, without a zip around it.
     refused(&write("system.pt", b"cposix\nsystem\n(S'true'\ntR."));
+    // The same behind the head of an old file of PyTorch.
+    refused(&write(
+        "legacy.pt",
+        b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.I1001\n.N.cposix\nsystem\n(S'true'\ntR.",
+    ));
+    // A list that holds itself, and a dict.
+    refused(&write("list.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.N.N.]q\0h\0a."));
     refused(&write("empty.pt", b""));
     refused(&write("text.pth", b"weights"));
     refused(&write("text.safetensors", b"weights"));
@@ -68,7 +101,8 @@ fn a_pickle_with_code_is_refused() {
 #[test]
 fn damaged_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["tiny.pt", "tiny_wrapped.pth", "tiny.safetensors"] {
+    for name in ["tiny.pt", "tiny_wrapped.pth", "tiny.safetensors", "views.pt", "views_legacy.pth"]
+    {
         let bytes = std::fs::read(file(name)).unwrap();
         let path = folder.path().join(name);
         for end in (0..bytes.len()).step_by(61) {
