@@ -199,7 +199,7 @@ fn heat_of_a_square_comes_back_to_its_picture() {
 fn a_picture_of_heat_reads_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("heat.png");
-    let pixels = vec![[100, 100, 100], [100, 100, 100], [0, 255, 7]].concat();
+    let pixels = [[100, 100, 100], [100, 100, 100], [0, 255, 7]].concat();
     let frame = Frame::new(3, 1, pixels, 0, 0.0).unwrap();
     write_png(&path, &frame, &[0.0, 1.0, f32::NAN]).unwrap();
     let decoder = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).unwrap()));
