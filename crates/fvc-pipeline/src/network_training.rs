@@ -13,7 +13,7 @@ use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
 use fvc_media::ContentId;
 use fvc_nn::{
     ClipFile, ClipKey, ClipSource, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
-    NetworkSettings, SavedNetwork, Source, StoredClips, TrainingJob,
+    NetworkSettings, SavedNetwork, Source, StoredClips, TrainingJob, TrainingShape,
 };
 
 use crate::network_child::{

@@ -5,4 +5,5 @@
 mod convolution;
 mod normalize;
 mod pool;
+mod same_bits;
 mod support;

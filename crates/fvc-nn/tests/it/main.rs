@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod cost;
+#[cfg(feature = "cuda")]
 mod cuda;
 mod engines;
 mod event_file;
