@@ -465,6 +465,7 @@ impl<'a> EvalView<'a> {
     ///
     /// # Errors
     /// A row belongs to a group or is a source that the model was fitted on, or `score` fails.
+    #[allow(clippy::type_complexity, reason = "a plain function, so that nothing else can score")]
     pub fn score_clips_with<T, R: ?Sized, E: From<LeakError>>(
         &self,
         fitted: &Fitted<T>,

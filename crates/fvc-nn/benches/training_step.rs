@@ -47,7 +47,7 @@ fn main() {
     };
     let forward_only = words.get(7) == Some(&"forward");
     let by_block = words.get(7) == Some(&"blocks");
-    let device = Default::default();
+    let device = burn::backend::flex::FlexDevice;
     let random = CounterRandom::new(&[1]);
     let shape = [batch, grid[0], grid[1], grid[2], 3];
     let values: Vec<f32> =
@@ -61,7 +61,7 @@ fn main() {
     let mut network: Network<Train> = config.init(1, &device);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut seconds = Vec::new();
-    for round in 0..number(6) + 1 {
+    for round in 0..=number(6) {
         let input = clip();
         let start = Instant::now();
         if forward_only {

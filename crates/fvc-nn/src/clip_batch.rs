@@ -7,10 +7,10 @@ use fvc_media::Frame;
 
 use crate::{Activation, Extents, FrameShape, NetworkError};
 
-/// What is subtracted from each colour, of values in 0 to 1: ImageNet's mean, as the pretrained
+/// What is subtracted from each colour, of values in 0 to 1: `ImageNet`'s mean, as the pretrained
 /// backbones expect.
 pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// What is divided by then: ImageNet's standard deviation.
+/// What is divided by then: `ImageNet`'s standard deviation.
 pub const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Clips on one grid, normalised; padding is 0, the mean colour.

@@ -79,6 +79,7 @@ pub enum NetworkError {
 }
 
 impl NetworkError {
+    #[allow(clippy::needless_pass_by_value, reason = "numbers and words, as they are found")]
     pub(crate) fn setting(key: &str, expected: &str, found: impl ToString) -> Self {
         Self::Setting {
             key: key.to_owned(),

@@ -116,6 +116,7 @@ macro_rules! named {
 /// Adds to the gradient of `parent`, in place where there is one already: what several layers read has a
 /// gradient from each, and adding large tensors costs more than some of these layers. `write` is given
 /// the place, and whether to add to what is there.
+#[allow(clippy::needless_pass_by_value, reason = "made for this call, and nothing without it")]
 fn add_gradient<T: Format>(
     gradients: &mut Gradients,
     parent: Tracked,
@@ -648,25 +649,22 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         let own_clip = plain(clip.primitive, format);
         let own_weight = plain(weight.primitive, DType::F32);
         let geometry = geometry(&own_clip, &own_weight, window);
-        let output = match bias {
-            Some(bias) => {
-                let own_bias = plain(bias.primitive, DType::F32);
-                let output = convolve(&own_clip, &own_weight, Some(&own_bias), &geometry);
-                let state = ConvolutionState { clip: own_clip, weight: own_weight, geometry };
-                let nodes = [clip.node, weight.node, bias.node];
-                match ConvolutionStep.prepare::<C>(nodes).compute_bound().stateful() {
-                    OpsKind::Tracked(prepared) => prepared.finish(state, output),
-                    OpsKind::UnTracked(prepared) => prepared.finish(output),
-                }
+        let output = if let Some(bias) = bias {
+            let own_bias = plain(bias.primitive, DType::F32);
+            let output = convolve(&own_clip, &own_weight, Some(&own_bias), &geometry);
+            let state = ConvolutionState { clip: own_clip, weight: own_weight, geometry };
+            let nodes = [clip.node, weight.node, bias.node];
+            match ConvolutionStep.prepare::<C>(nodes).compute_bound().stateful() {
+                OpsKind::Tracked(prepared) => prepared.finish(state, output),
+                OpsKind::UnTracked(prepared) => prepared.finish(output),
             }
-            None => {
-                let output = convolve(&own_clip, &own_weight, None, &geometry);
-                let state = ConvolutionState { clip: own_clip, weight: own_weight, geometry };
-                let nodes = [clip.node, weight.node];
-                match ConvolutionStep.prepare::<C>(nodes).compute_bound().stateful() {
-                    OpsKind::Tracked(prepared) => prepared.finish(state, output),
-                    OpsKind::UnTracked(prepared) => prepared.finish(output),
-                }
+        } else {
+            let output = convolve(&own_clip, &own_weight, None, &geometry);
+            let state = ConvolutionState { clip: own_clip, weight: own_weight, geometry };
+            let nodes = [clip.node, weight.node];
+            match ConvolutionStep.prepare::<C>(nodes).compute_bound().stateful() {
+                OpsKind::Tracked(prepared) => prepared.finish(state, output),
+                OpsKind::UnTracked(prepared) => prepared.finish(output),
             }
         };
         lift(output)
@@ -702,8 +700,12 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         }
         let parts: Vec<_> = parts.into_iter().map(float).collect();
         let (weight, bias) = (float(weight), float(bias));
+        let held_too = (weight.rc.clone(), bias.rc.clone());
         let mut nodes: Vec<_> = parts.iter().map(|part| part.node.clone()).collect();
         nodes.extend([weight.node.clone(), bias.node.clone()]);
+        // A node that nobody holds is swept away by the next backward pass of any thread, with all that
+        // lies behind it: what is read here is held until the new node stands on it.
+        let held: Vec<_> = parts.iter().map(|part| part.rc.clone()).collect();
         let own = parts.into_iter().map(|part| plain(part.primitive, format)).collect();
         let row = |tensor: Tensor<Self, 1>| plain(float(tensor).primitive, DType::F32);
         let running = running.map(|(mean, variance)| (row(mean), row(variance)));
@@ -732,6 +734,7 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
             5 => prepared!(5),
             _ => prepared!(6),
         };
+        drop((held, held_too));
         let constant = |values: FlexTensor| Tensor::from_inner(lift::<Flex, 1>(values));
         let statistics = told.map(|(mean, variance)| (constant(mean), constant(variance)));
         Normalized { output: lift(output), statistics }

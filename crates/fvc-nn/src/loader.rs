@@ -33,7 +33,10 @@ pub struct Loader {
 
 impl std::fmt::Debug for Loader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Loader").field("threads", &self.threads.len()).finish()
+        formatter
+            .debug_struct("Loader")
+            .field("threads", &self.threads.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn global_norm<B: Backend>(gradients: &NamedGradients<B>) -> f64 {
     sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt()
 }
 
-/// AdamW (Loshchilov and Hutter 2019): decay apart from the gradient.
+/// `AdamW` (Loshchilov and Hutter 2019): decay apart from the gradient.
 #[derive(Debug)]
 pub struct AdamW<B: Backend> {
     config: AdamWConfig,

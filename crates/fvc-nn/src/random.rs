@@ -1,7 +1,7 @@
 //! [`CounterRandom`]: numbers as a function of a key and a counter, so that a step that is done again
 //! (resumed, or run a second time for its gradients) draws what it drew before.
 
-/// SplitMix64's output function (Steele, Lea, Flood 2014) over a key and a counter.
+/// `SplitMix64`'s output function (Steele, Lea, Flood 2014) over a key and a counter.
 ///
 /// ```
 /// use fvc_nn::CounterRandom;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use burn::backend::flex::FlexDevice;
 use burn::backend::{Autodiff, Flex};
 use fvc_media::{ContentId, Frame};
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,7 @@ impl SavedNetwork {
                     window.iter().skip(first).take(self.trainer.frames).collect();
                 let frames = excerpt.iter().copied().cloned().collect();
                 let batch = ClipBatch::of(vec![frames], shape)?;
-                let clips = batch.on::<Flex>(&Default::default(), false);
+                let clips = batch.on::<Flex>(&FlexDevice, false);
                 let heats = grad_cam(&network, clips, &context)?;
                 for (number, frame) in excerpt.iter().enumerate() {
                     let size = (frame.width(), frame.height());
@@ -127,8 +128,7 @@ impl SavedNetwork {
                     window.iter().skip(first).take(self.trainer.frames).cloned().collect();
                 let frames = excerpt.len() as f64;
                 let batch = ClipBatch::of(vec![excerpt], self.network.frame_shape())?;
-                let scores =
-                    log_odds(network.forward(batch.on(&Default::default(), false), &context));
+                let scores = log_odds(network.forward(batch.on(&FlexDevice, false), &context));
                 let scores: Vec<f32> =
                     scores.into_data().convert::<f32>().to_vec().unwrap_or_default();
                 sum += frames * scores.first().map_or(f64::NAN, |&score| f64::from(score));
@@ -202,7 +202,7 @@ impl NetworkReader {
             sources,
             &*self.clips,
             &mut loader,
-            &Default::default(),
+            &FlexDevice,
             &self.cancel,
         )
     }

@@ -325,7 +325,7 @@ fn network_of(
             let expected = format!("a multiple of {}, at most 4096", own.heads);
             return Err(NetworkError::setting("width", &expected, width));
         }
-        Ok(VisionTransformerConfig { depth, width, ..own })
+        Ok(VisionTransformerConfig { width, depth, ..own })
     };
     Ok(match kind {
         ModelKind::NaiveCnn => {

@@ -473,7 +473,7 @@ impl<B: TrainBackend> Training<'_, B> {
             let mut loss = 0.0;
             for number in 0..count {
                 let Some(batch) = batches.next() else { break };
-                loss += self.learn(batch?, number as u64, &mut gradients)?;
+                loss += self.learn(batch?, number as u64, &mut gradients);
             }
             let factor = self.schedule.factor(self.progress.steps_before + self.progress.step);
             let norm = self.step(&gradients, weight, factor)?;
@@ -542,7 +542,7 @@ impl<B: TrainBackend> Training<'_, B> {
         batch: LoadedBatch,
         number: u64,
         gradients: &mut NamedGradients<B::InnerBackend>,
-    ) -> Result<f64, NetworkError> {
+    ) -> f64 {
         let config = &self.job.trainer;
         let LoadedBatch { clips, excerpts } = batch;
         let of = |excerpt: &Excerpt| &self.job.training[excerpt.source];
@@ -568,7 +568,7 @@ impl<B: TrainBackend> Training<'_, B> {
         );
         let network = self.network.clone();
         self.network = update_statistics(network, outcome.statistics);
-        Ok(outcome.loss)
+        outcome.loss
     }
 
     /// Moves the weights; gives the length of the mean gradient.

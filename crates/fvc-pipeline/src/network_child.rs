@@ -174,7 +174,7 @@ fn train_in(folder: &Path, cancel: &AtomicBool) -> Result<(), NetworkError> {
             &file.job,
             first.as_ref(),
             &clips,
-            &Default::default(),
+            &burn::backend::flex::FlexDevice,
             folder,
             cancel,
             &mut tell,

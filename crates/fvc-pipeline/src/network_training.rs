@@ -56,6 +56,7 @@ impl ClipReading<SavedNetwork> for NetworkClips {
 }
 
 /// A network's error in the words of stage 5.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(crate) fn learn_error(kind: ModelKind, error: NetworkError) -> LearnError {
     if matches!(error, NetworkError::Cancelled) {
         return LearnError::Cancelled;
@@ -221,6 +222,7 @@ impl<'a> NetworkTraining<'a> {
         }
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
     fn internal(&self, what: impl ToString) -> LearnError {
         learn_error(self.kind, NetworkError::Internal { what: what.to_string() })
     }

@@ -85,7 +85,7 @@ impl AnyDetector {
         let size = saved.size.parse::<SizeSpec>().map_err(|error| PipelineError::Corrupt {
             path: path.to_owned(),
             expected: "the size of a clip".to_owned(),
-            found: error.to_string(),
+            found: error,
         })?;
         Ok((Self::Clips(Box::new((detector, network, size))), recipe))
     }

@@ -1,4 +1,4 @@
-//! [`VisionTransformer`]: ViT (Dosovitskiy et al. 2021) on each frame, with timm's names.
+//! [`VisionTransformer`]: `ViT` (Dosovitskiy et al. 2021) on each frame, with timm's names.
 
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;

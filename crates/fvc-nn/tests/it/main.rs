@@ -1,6 +1,13 @@
 //! Tests of networks through their public face.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::default_trait_access, clippy::match_same_arms, clippy::type_complexity)]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod cost;
 #[cfg(feature = "cuda")]

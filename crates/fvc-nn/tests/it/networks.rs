@@ -167,3 +167,37 @@ fn gradients_block_by_block_are_those_of_the_whole_graph() {
         }
     }
 }
+
+/// Normalisation let go of the nodes that it read before its own stood on them: a backward pass of another
+/// thread at that instant swept away all layers below, whose weights then had no gradient for a batch, in
+/// silence.
+#[test]
+fn gradients_are_whole_while_other_threads_go_backward() {
+    let size = [3, 9, 10];
+    let gradients = || {
+        let network: Network<Train> = small()[0].init(5, &Default::default());
+        let targets = Targets {
+            labels: &[0.0, 1.0],
+            weights: &[1.0, 1.0],
+            loss: Loss::default(),
+            scale: 1.0,
+        };
+        let context = Context::training(Precision::F32, Engine::Fast, CounterRandom::new(&[9]));
+        let mut sums = NamedGradients::<Flex>::new();
+        let extents = Extents::full(2, size);
+        let input = clips::<Flex>([2, size[0], size[1], size[2], 3], &extents);
+        backward(&network, input, &targets, &context, false, &mut sums);
+        let stem: Vec<f32> = sums["stem.weight"].to_data().to_vec().unwrap();
+        (sums.len(), stem)
+    };
+    let alone = gradients();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..60 {
+                    assert_eq!(gradients(), alone);
+                }
+            });
+        }
+    });
+}
