@@ -139,7 +139,7 @@ fn train_in(folder: &Path, cancel: &AtomicBool) -> Result<(), NetworkError> {
     let file: JobFile = serde_json::from_slice(&bytes).map_err(|error| wrong(&path, &error))?;
     let first = match &file.weights {
         None => None,
-        Some(path) => Some(Weights::read(path)?),
+        Some(path) => Some(Weights::read(path)?.for_network(&file.job.network)),
     };
     let stored = StoredClips::open(&file.clips_root, &file.clip_files)?;
     let clips: Arc<dyn ClipSource> = Arc::new(ReplayedClips::new(stored, file.kinds.clone()));

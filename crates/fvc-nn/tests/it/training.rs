@@ -257,3 +257,39 @@ fn settings_out_of_range_are_refused_by_name() {
     }
     let _ = (ClassBalance::None, Engine::Fast, Precision::F32);
 }
+
+/// Weights of another network would leave this one as it began, at random, and under the name of pretrained:
+/// they are refused.
+#[test]
+fn weights_of_another_network_are_refused() {
+    let (sources, clips) = corpus(4, [4, 16, 16], |_, source, frame, x, _, _| {
+        noise(&[u64::from(source), u64::from(frame), u64::from(x)])
+    });
+    let networks = small_networks();
+    let try_with = |network: &NetworkConfig, weights: &Weights| {
+        let job = TrainingJob {
+            network: network.clone(),
+            trainer: fast(1),
+            training: sources.clone(),
+            validation: Vec::new(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let device = Default::default();
+        let go = AtomicBool::new(false);
+        train::<Train>(&job, Some(weights), &clips, &device, folder.path(), &go, &mut |_| {})
+            .map(|(_, report)| report.unwrap().matched.len())
+            .map_err(|error| error.to_string())
+    };
+    let of = |network: &NetworkConfig| Weights::of(&network.init::<Flex>(3, &Default::default()));
+    let naive = of(&networks[1]);
+    let refused = try_with(&networks[0], &naive).unwrap_err();
+    assert!(refused.contains("weights") && refused.contains("conv1"), "{refused}");
+    let mut part = of(&networks[2]);
+    part.by_name.remove("backbone.norm.weight");
+    let refused = try_with(&networks[2], &part).unwrap_err();
+    assert!(refused.contains("backbone.norm.weight"), "{refused}");
+    // The whole backbone, and a new head.
+    let mut whole = of(&networks[2]);
+    whole.by_name.retain(|name, _| name.starts_with("backbone."));
+    assert_eq!(try_with(&networks[2], &whole), Ok(whole.by_name.len()));
+}
