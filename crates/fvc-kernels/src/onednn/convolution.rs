@@ -243,9 +243,16 @@ fn trodden(geometry: &ConvGeometry, element: ElementKind) -> bool {
     let spec = geometry.spec();
     let reach = |axis: usize| spec.dilation[axis] * (spec.kernel[axis] - 1);
     match element {
-        // No window that sees nothing but padding, and no row narrower than the kernel.
+        // Odd kernels with no more padding than keeps the size, on rows as wide as the kernel; other inputs
+        // smaller than it only without stride, dilation and groups. Beyond that it gave wrong sums, and
+        // with kernels of 4 on 2 frames it wrote where it must not.
         ElementKind::F32 => {
-            (0..3).all(|axis| spec.padding[axis] <= reach(axis)) && spec.input[2] > reach(2)
+            let plain = spec.stride == [1; 3] && spec.dilation == [1; 3] && spec.groups == 1;
+            (0..3).all(|axis| {
+                spec.kernel[axis] % 2 == 1
+                    && 2 * spec.padding[axis] <= reach(axis)
+                    && (plain || spec.input[axis] > reach(axis))
+            }) && spec.input[2] > reach(2)
         }
         // Odd kernels with no more padding than keeps the size, on inputs as large as the kernel, and no
         // strides in depth: the gradients are wrong where frames are left over.

@@ -7,7 +7,7 @@ use fvc_learn::{Grid, LearnError, ModelKind, Parameters};
 #[test]
 fn names_and_aliases_are_understood_and_belong_to_one_model() {
     let mut seen = BTreeSet::new();
-    for kind in ModelKind::ALL {
+    for kind in ModelKind::ALL.into_iter().chain(ModelKind::NETWORKS) {
         assert_eq!(kind.to_string(), kind.name());
         assert!(!kind.about().is_empty());
         for name in kind.aliases().iter().chain([&kind.name()]) {
@@ -21,10 +21,9 @@ fn names_and_aliases_are_understood_and_belong_to_one_model() {
     }
     match "svn".parse::<ModelKind>() {
         Err(LearnError::UnknownModel { expected, found }) => {
-            assert_eq!(
-                (expected.as_str(), found.as_str()),
-                (ModelKind::ALL.map(ModelKind::name).join(", ").as_str(), "svn")
-            );
+            let names: Vec<&str> =
+                ModelKind::ALL.iter().chain(&ModelKind::NETWORKS).map(|kind| kind.name()).collect();
+            assert_eq!((expected.as_str(), found.as_str()), (names.join(", ").as_str(), "svn"));
         }
         other => panic!("{other:?}"),
     }

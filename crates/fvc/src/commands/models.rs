@@ -1,7 +1,7 @@
 //! `fvc models`.
 
 use fvc_learn::{ModelKind, ParameterValue, Parameters};
-use fvc_nn::{NetworkSettings, TrainingShape};
+use fvc_nn::{NetworkSettings, Precision, TrainingShape};
 use fvc_pipeline::{Workspace, runs};
 use serde_json::json;
 
@@ -35,10 +35,11 @@ impl NetworkCost {
         let shape = TrainingShape {
             batch: trainer.batch,
             grid: CLIP,
-            precision: trainer.precision,
+            // The same on every machine, whatever its processor is fast with.
+            precision: Precision::F32,
             block_checkpointing: trainer.block_checkpointing,
             prefetch: trainer.loader.prefetch,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: 2,
         };
         Some(Self {
             parameters: u64::try_from(settings.network.parameters()).ok()?,
@@ -91,7 +92,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<Ending, CommandError> {
     let [frames, rows, columns] = CLIP;
     display::print(&format!(
         "\nNetworks with their defaults: forward for a clip of {frames} frames of {columns} x {rows} (vision \
-         transformers have their own size), memory for the batch they are trained with\n\n{}",
+         transformers have their own size), memory in f32 for the batch they are trained with\n\n{}",
         costs.render()
     ))?;
     if known.is_empty() {
