@@ -111,6 +111,7 @@ pub(crate) struct GradientBoosting {
     numbers: [f64; NUMBERS.len()],
     positive_weight: PositiveWeight,
     threads: u32,
+    #[cfg_attr(not(feature = "xgboost"), allow(dead_code, reason = "only a fit reads it"))]
     seed: u64,
 }
 

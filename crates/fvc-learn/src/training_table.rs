@@ -120,6 +120,10 @@ impl TrainingTable {
     }
 
     /// Number of rows.
+    #[cfg_attr(
+        not(any(feature = "svm", feature = "xgboost")),
+        allow(dead_code, reason = "for the libraries")
+    )]
     pub(crate) fn len(&self) -> usize {
         self.targets.len()
     }
