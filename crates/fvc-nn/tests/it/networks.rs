@@ -2,7 +2,7 @@
 
 use burn::backend::{Autodiff, Flex};
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData, Tolerance};
+use burn::tensor::{Tensor, TensorData};
 use fvc_nn::{
     Activation, Context, CounterRandom, Engine, Extents, Loss, NaiveCnnConfig, NamedGradients,
     Network, NetworkConfig, Precision, Targets, VariableArCnnConfig, VisionTransformerConfig,
@@ -144,26 +144,35 @@ fn gradients_block_by_block_are_those_of_the_whole_graph() {
             loss: Loss::default(),
             scale: 1.0,
         };
-        let run = |by_block: bool| {
-            let context =
-                Context::training(Precision::F32, Engine::Portable, CounterRandom::new(&[9]));
+        let run = |engine: Engine, by_block: bool| {
+            let context = Context::training(Precision::F32, engine, CounterRandom::new(&[9]));
             let mut sums = NamedGradients::<Flex>::new();
             let input = clips::<Flex>([3, size[0], size[1], size[2], 3], &extents);
             let outcome = backward(&network, input, &targets, &context, by_block, &mut sums);
             (sums, outcome)
         };
-        let (whole, first) = run(false);
-        let (blocks, second) = run(true);
-        // Products of matrices round otherwise where their memory lies otherwise.
-        for (whole, block) in first.log_odds.iter().zip(&second.log_odds) {
-            assert!((whole - block).abs() < 1e-6);
-        }
-        assert_eq!(first.statistics.len(), second.statistics.len());
-        assert_eq!(whole.keys().collect::<Vec<_>>(), blocks.keys().collect::<Vec<_>>());
-        for (name, gradient) in &whole {
-            gradient
-                .to_data()
-                .assert_approx_eq::<f32>(&blocks[name].to_data(), Tolerance::rel_abs(1e-5, 1e-6));
+        for engine in [Engine::Fast, Engine::Portable] {
+            let (whole, first) = run(engine, false);
+            let (blocks, second) = run(engine, true);
+            // Products of matrices round otherwise where their memory lies otherwise.
+            for (whole, block) in first.log_odds.iter().zip(&second.log_odds) {
+                assert!((whole - block).abs() < 1e-6);
+            }
+            assert_eq!(first.statistics.len(), second.statistics.len());
+            assert_eq!(whole.keys().collect::<Vec<_>>(), blocks.keys().collect::<Vec<_>>());
+            let length = |values: &[f32]| {
+                values.iter().map(|&own| f64::from(own).powi(2)).sum::<f64>().sqrt()
+            };
+            let values = |gradient: &Tensor<Flex, 1>| gradient.to_data().to_vec::<f32>().unwrap();
+            let all = whole.values().map(|own| length(&values(own)).powi(2)).sum::<f64>().sqrt();
+            for (name, gradient) in &whole {
+                let (whole, block) = (values(gradient), values(&blocks[name]));
+                let apart: Vec<f32> = whole.iter().zip(&block).map(|(a, b)| a - b).collect();
+                // What is nothing but rounding (a bias before a normalisation) has no digits to agree in.
+                let limit = 1e-6 * length(&whole).max(1e-3 * all);
+                let apart = length(&apart);
+                assert!(apart <= limit, "{engine:?} {name}: {apart:e} apart, at most {limit:e}");
+            }
         }
     }
 }
