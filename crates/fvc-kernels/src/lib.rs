@@ -56,6 +56,6 @@ pub use half::bf16;
 pub use matmul::matmul;
 pub use normalize::{
     ChannelStatistics, NormalizeMode, affine, channel_statistics, global_average_backward,
-    global_average_forward, normalize_backward, normalize_forward,
+    global_average_forward, normalize_backward, normalize_backward_across, normalize_forward,
 };
 pub use pool::{average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward};

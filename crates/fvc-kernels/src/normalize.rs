@@ -363,6 +363,45 @@ pub fn normalize_backward<T: Element>(
     mode: NormalizeMode,
     diff_parts: &mut [&mut [T]],
 ) -> Result<(Vec<f32>, Vec<f32>), KernelError> {
+    normalize_backward_across(
+        parts,
+        shape,
+        extents,
+        mean,
+        inverse_std,
+        gamma,
+        beta,
+        relu,
+        diff_dst,
+        mode,
+        diff_parts,
+        &mut |_| {},
+    )
+}
+
+/// [`normalize_backward`] of a batch whose clips lie on several ranks: `across` is given `[1 + 2 C]` sums of
+/// this rank's positions (how many there are, of gradients, of gradients times the distance from the mean) and
+/// makes them those of all ranks. The gradients of gamma and beta that are returned are of this rank's
+/// positions only, as those of every other parameter. Called once, and with [`NormalizeMode::Batch`] only.
+///
+/// # Errors
+///
+/// As [`channel_statistics`].
+#[allow(clippy::too_many_arguments)]
+pub fn normalize_backward_across<T: Element>(
+    parts: &[(&[T], usize)],
+    shape: [usize; 4],
+    extents: &[[usize; 3]],
+    mean: &[f32],
+    inverse_std: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    relu: bool,
+    diff_dst: &[T],
+    mode: NormalizeMode,
+    diff_parts: &mut [&mut [T]],
+    across: &mut dyn FnMut(&mut [f64]),
+) -> Result<(Vec<f32>, Vec<f32>), KernelError> {
     let grid =
         Grid::new(shape, parts.iter().map(|part| part.1).fold(0, usize::saturating_add), extents)?;
     let (firsts, total) = places(parts, grid.positions())?;
@@ -401,13 +440,17 @@ pub fn normalize_backward<T: Element>(
             );
         }
     });
-    let count = grid.count() as f64;
     let (mut constant, mut slope) = (vec![0.0; total], vec![0.0; total]);
     if mode == NormalizeMode::Batch {
+        let mut sums = Vec::with_capacity(1 + 2 * total);
+        sums.push(grid.count() as f64);
+        sums.extend(plain.iter().chain(&centred));
+        across(&mut sums);
+        let (count, sums) = (sums[0], &sums[1..]);
         for channel in 0..total {
             let (factor, inverse) = (f64::from(scale[channel]), f64::from(inverse_std[channel]));
-            constant[channel] = (factor * plain[channel] / count) as f32;
-            slope[channel] = (factor * inverse * inverse * centred[channel] / count) as f32;
+            constant[channel] = (factor * sums[channel] / count) as f32;
+            slope[channel] = (factor * inverse * inverse * sums[total + channel] / count) as f32;
         }
     }
     for ((&(part, channels), &first), diff_part) in parts.iter().zip(&firsts).zip(diff_parts) {

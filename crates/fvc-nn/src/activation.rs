@@ -66,6 +66,12 @@ impl<B: AutodiffBackend> Activation<B> {
         Self { value, extents: inner.extents }
     }
 
+    /// Its values, without what they came from.
+    pub(crate) fn without_graph(self) -> Activation<B::InnerBackend> {
+        let value = TensorPrimitive::Float(B::inner(self.value.tensor()));
+        Activation { value, extents: self.extents }
+    }
+
     /// The gradient of a leaf.
     pub(crate) fn gradient(
         &self,

@@ -7,6 +7,9 @@
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor};
 
+use std::sync::Arc;
+
+use crate::across::{Across, PassSums, sum_values};
 use crate::{Engine, Extents, portable};
 
 /// Geometry of a convolution or pooling, per axis: frames, rows, columns.
@@ -60,6 +63,8 @@ pub struct NormOptions<'a> {
     pub epsilon: f32,
     /// Who computes.
     pub engine: Engine,
+    /// The ranks whose clips are normalised together, where there are others.
+    pub ranks: Option<&'a Arc<PassSums>>,
 }
 
 /// What a normalisation gives.
@@ -69,6 +74,8 @@ pub struct Normalized<B: Backend> {
     pub output: Tensor<B, 5>,
     /// Mean and biased variance of the batch over valid positions, where they were computed.
     pub statistics: Option<(Tensor<B, 1>, Tensor<B, 1>)>,
+    /// Valid positions that they were computed over, of all ranks.
+    pub count: f64,
 }
 
 /// A backend that networks of clips run on. The provided methods are Burn's operators (see
@@ -103,6 +110,15 @@ pub trait NetworkBackend: Backend {
         options: &NormOptions<'_>,
     ) -> Normalized<Self> {
         portable::normalize(parts, weight, bias, running, options)
+    }
+
+    /// The tensor or its gradient summed over ranks. Without a graph there is no gradient.
+    fn across_ranks<const D: usize>(
+        tensor: Tensor<Self, D>,
+        sums: &Arc<PassSums>,
+        across: Across,
+    ) -> Tensor<Self, D> {
+        if across.values { sum_values(tensor, sums) } else { tensor }
     }
 
     /// Mean over the valid positions of each clip: `[batch, frames, rows, columns, channels]` to `[batch,

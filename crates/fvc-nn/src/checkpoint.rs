@@ -76,19 +76,31 @@ impl Checkpoint {
             .map_err(|source| NetworkError::Io { path: path.to_owned(), source })
     }
 
-    /// Reads what was written for this job; none where there is no file or another job's.
-    pub(crate) fn read(path: &Path, job: &str) -> Result<Option<Self>, NetworkError> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(NetworkError::Io { path: path.to_owned(), source }),
-        };
+    /// The bytes of the file; none where there is none.
+    pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, NetworkError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(NetworkError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    /// What was written for this job, from the bytes of the file `path`; none where there are none, or
+    /// another job's.
+    pub(crate) fn of_bytes(
+        bytes: &[u8],
+        path: &Path,
+        job: &str,
+    ) -> Result<Option<Self>, NetworkError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
         let wrong = |found: String| NetworkError::File {
             path: path.to_owned(),
             expected: "a checkpoint of this version; remove it to begin anew".to_owned(),
             found,
         };
-        let (all, text) = Weights::from_safetensors(&bytes, path)?;
+        let (all, text) = Weights::from_safetensors(bytes, path)?;
         let text = text.ok_or_else(|| wrong("weights only".to_owned()))?;
         let head: Head = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if head.version != VERSION {

@@ -1,11 +1,13 @@
 //! [`Context`]: what a forward pass must know beside weights and clips.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use burn::module::ParamId;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::across::PassSums;
 use crate::{CounterRandom, NetworkBackend};
 
 /// Whether a pass learns.
@@ -66,6 +68,8 @@ pub struct Context<B: NetworkBackend> {
     draws: Cell<u64>,
     /// Where layers tell their statistics; nothing while a block runs a second time.
     statistics: RefCell<Option<Vec<BatchStatistics<B>>>>,
+    /// The ranks that learn together, where there are others.
+    ranks: Option<Arc<PassSums>>,
 }
 
 impl<B: NetworkBackend> Context<B> {
@@ -88,13 +92,27 @@ impl<B: NetworkBackend> Context<B> {
             block: Cell::new(0),
             draws: Cell::new(0),
             statistics: RefCell::new((mode == Mode::Training).then(Vec::new)),
+            ranks: None,
         }
+    }
+
+    /// The same, whose normalisation layers see the clips of all ranks.
+    #[must_use]
+    pub fn with_ranks(mut self, ranks: Option<Arc<PassSums>>) -> Self {
+        self.ranks = ranks;
+        self
+    }
+
+    /// The ranks that learn together, where there are others.
+    pub fn ranks(&self) -> Option<&Arc<PassSums>> {
+        self.ranks.as_ref()
     }
 
     /// The same pass on another backend, to run a block a second time: what it draws is the same, and
     /// statistics are not told again.
     pub fn again<A: NetworkBackend>(&self) -> Context<A> {
-        let again = Context::new(self.mode, self.precision, self.engine, self.random);
+        let again = Context::new(self.mode, self.precision, self.engine, self.random)
+            .with_ranks(self.ranks.clone());
         again.statistics.replace(None);
         again
     }
@@ -102,6 +120,16 @@ impl<B: NetworkBackend> Context<B> {
     /// The same pass on another backend, which tells its statistics there.
     pub(crate) fn telling<A: NetworkBackend>(&self) -> Context<A> {
         Context::new(self.mode, self.precision, self.engine, self.random)
+            .with_ranks(self.ranks.clone())
+    }
+
+    /// Waits for the other ranks before a backward pass that runs beside theirs in one process. Burn cleans
+    /// up behind each pass, and waits there for every pass that is under way: one of the next block, say,
+    /// that in turn waits for this rank's part of a sum.
+    pub(crate) fn begin_backward(&self) {
+        if let Some(ranks) = &self.ranks {
+            ranks.align_threads();
+        }
     }
 
     /// Whether this pass learns.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use fvc_clips::ClipStoreError;
 
+use crate::collective::CollectiveError;
+
 /// Why a network could not be made, trained or asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,6 +61,9 @@ pub enum NetworkError {
         /// The estimate.
         needed_mib: u64,
     },
+    /// Ranks that train together could not come together.
+    #[error(transparent)]
+    Ranks(#[from] CollectiveError),
     /// The user asked to stop.
     #[error("Stopped on request")]
     Cancelled,

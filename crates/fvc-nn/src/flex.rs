@@ -14,9 +14,12 @@ use fvc_kernels::{
     ConvGeometry, ConvSpec, Element, KernelError, NormalizeMode, PoolGeometry, PoolSpec, affine,
     bf16, channel_statistics, convolution_backward_data, convolution_backward_weights,
     convolution_forward, global_average_backward, global_average_forward, matmul,
-    max_pool_backward, max_pool_forward, normalize_backward, normalize_forward,
+    max_pool_backward, max_pool_forward, normalize_backward_across, normalize_forward,
 };
 
+use std::sync::Arc;
+
+use crate::across::{Across, PassSums, sum_in_graph};
 use crate::backend::{NetworkBackend, NormOptions, Normalized, Window};
 use crate::{Engine, Extents, portable};
 
@@ -315,10 +318,16 @@ struct NormState {
     extents: Extents,
     relu: bool,
     mode: NormalizeMode,
+    ranks: Option<Arc<PassSums>>,
 }
 
-/// The statistics over all parts: mean and biased variance of each channel.
-fn statistics(parts: &[FlexTensor], extents: &Extents) -> (Vec<f32>, Vec<f32>) {
+/// The statistics over all parts and ranks: mean and biased variance of each channel, and the positions that
+/// they are over.
+fn statistics(
+    parts: &[FlexTensor],
+    extents: &Extents,
+    ranks: Option<&Arc<PassSums>>,
+) -> (Vec<f32>, Vec<f32>, f64) {
     let (mut mean, mut variance) = (Vec::new(), Vec::new());
     for part in parts {
         let [batch, frames, rows, columns, channels] = dims(part);
@@ -329,7 +338,37 @@ fn statistics(parts: &[FlexTensor], extents: &Extents) -> (Vec<f32>, Vec<f32>) {
         mean.extend(own.mean);
         variance.extend(own.variance);
     }
-    (mean, variance)
+    let count = extents.positions() as f64;
+    match ranks {
+        Some(ranks) => over_ranks(&mean, &variance, count, ranks),
+        None => (mean, variance, count),
+    }
+}
+
+/// Statistics of all ranks' positions from those of each, by the sums of values and of squares in f64.
+fn over_ranks(
+    mean: &[f32],
+    variance: &[f32],
+    count: f64,
+    ranks: &PassSums,
+) -> (Vec<f32>, Vec<f32>, f64) {
+    let count = if ranks.is_present() { count } else { 0.0 };
+    let mut sums = vec![count];
+    sums.extend(mean.iter().map(|&mean| count * f64::from(mean)));
+    let squares = |(&mean, &variance): (&f32, &f32)| {
+        count * (f64::from(variance) + f64::from(mean) * f64::from(mean))
+    };
+    sums.extend(mean.iter().zip(variance).map(squares));
+    ranks.sum_f64(&mut sums);
+    let count = sums[0].max(1.0);
+    let (values, squares) = sums[1..].split_at(mean.len());
+    let mean: Vec<f64> = values.iter().map(|sum| sum / count).collect();
+    let variance = squares
+        .iter()
+        .zip(&mean)
+        .map(|(sum, mean)| (sum / count - mean * mean).max(0.0) as f32)
+        .collect();
+    (mean.into_iter().map(|mean| mean as f32).collect(), variance, count)
 }
 
 fn apply_norm(state: &NormState) -> FlexTensor {
@@ -361,12 +400,12 @@ fn norm_state(
     bias: &FlexTensor,
     running: Option<(&FlexTensor, &FlexTensor)>,
     options: &NormOptions<'_>,
-) -> (NormState, Option<(FlexTensor, FlexTensor)>) {
-    let (mean, variance, mode) = if let Some((mean, variance)) = running {
-        (numbers(mean).to_vec(), numbers(variance).to_vec(), NormalizeMode::Frozen)
+) -> (NormState, Option<(FlexTensor, FlexTensor)>, f64) {
+    let (mean, variance, count, mode) = if let Some((mean, variance)) = running {
+        (numbers(mean).to_vec(), numbers(variance).to_vec(), 0.0, NormalizeMode::Frozen)
     } else {
-        let (mean, variance) = statistics(&parts, options.extents);
-        (mean, variance, NormalizeMode::Batch)
+        let (mean, variance, count) = statistics(&parts, options.extents, options.ranks);
+        (mean, variance, count, NormalizeMode::Batch)
     };
     let told = (mode == NormalizeMode::Batch).then(|| {
         (tensor(mean.clone(), &[mean.len()]), tensor(variance.clone(), &[variance.len()]))
@@ -382,8 +421,9 @@ fn norm_state(
         extents: options.extents.clone(),
         relu: options.relu,
         mode,
+        ranks: options.ranks.cloned(),
     };
-    (state, told)
+    (state, told, count)
 }
 
 #[derive(Debug)]
@@ -410,7 +450,7 @@ impl<const N: usize> Backward<Flex, N> for NormStep {
                 parts.iter().map(|(part, _)| vec![T::ZERO; part.len()]).collect();
             let mut slices: Vec<&mut [T]> =
                 of_parts.iter_mut().map(Vec::as_mut_slice).collect();
-            let (of_weight, of_bias) = sound(normalize_backward(
+            let (of_weight, of_bias) = sound(normalize_backward_across(
                 &parts,
                 [batch, frames, rows, columns],
                 state.extents.valid(),
@@ -422,6 +462,21 @@ impl<const N: usize> Backward<Flex, N> for NormStep {
                 from_above.storage::<T>(),
                 state.mode,
                 &mut slices,
+                &mut |sums| {
+                    if let Some(ranks) = &state.ranks {
+                        let present = ranks.is_present();
+                        if !present {
+                            sums.fill(0.0);
+                        }
+                        ranks.sum_f64(sums);
+                        if !present {
+                            // What others sum is no gradient of clips that do not count.
+                            sums[1..].fill(0.0);
+                        }
+                        // Nobody's positions: after a fault, which ends the pass.
+                        sums[0] = sums[0].max(1.0);
+                    }
+                },
             ));
             for (at, of_part) in of_parts.into_iter().enumerate() {
                 if let Some(parent) = &ops.parents[at] {
@@ -599,9 +654,9 @@ impl NetworkBackend for Flex {
         let (weight, bias) = (row(weight), row(bias));
         let running = running.map(|(mean, variance)| (row(mean), row(variance)));
         let running = running.as_ref().map(|(mean, variance)| (mean, variance));
-        let (state, told) = norm_state(parts, &weight, &bias, running, options);
+        let (state, told, count) = norm_state(parts, &weight, &bias, running, options);
         let statistics = told.map(|(mean, variance)| (lift(mean), lift(variance)));
-        Normalized { output: lift(apply_norm(&state)), statistics }
+        Normalized { output: lift(apply_norm(&state)), statistics, count }
     }
 
     fn global_average(clip: Tensor<Self, 5>, extents: &Extents, engine: Engine) -> Tensor<Self, 2> {
@@ -634,6 +689,14 @@ impl NetworkBackend for Flex {
 // ------------------------------------------------------------------------------------------- with graph
 
 impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
+    fn across_ranks<const D: usize>(
+        tensor: Tensor<Self, D>,
+        sums: &Arc<PassSums>,
+        across: Across,
+    ) -> Tensor<Self, D> {
+        sum_in_graph(tensor, sums, across)
+    }
+
     fn convolution(
         clip: Tensor<Self, 5>,
         weight: Tensor<Self, 5>,
@@ -712,7 +775,7 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         let running = running.as_ref().map(|(mean, variance)| (mean, variance));
         let weight = plain(weight.primitive, DType::F32);
         let bias = plain(bias.primitive, DType::F32);
-        let (state, told) = norm_state(own, &weight, &bias, running, options);
+        let (state, told, count) = norm_state(own, &weight, &bias, running, options);
         let output = apply_norm(&state);
         // The number of parents is part of an operation's type.
         macro_rules! prepared {
@@ -737,7 +800,7 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         drop((held, held_too));
         let constant = |values: FlexTensor| Tensor::from_inner(lift::<Flex, 1>(values));
         let statistics = told.map(|(mean, variance)| (constant(mean), constant(variance)));
-        Normalized { output: lift(output), statistics }
+        Normalized { output: lift(output), statistics, count }
     }
 
     fn global_average(clip: Tensor<Self, 5>, extents: &Extents, engine: Engine) -> Tensor<Self, 2> {

@@ -225,13 +225,18 @@ impl<B: NetworkBackend> BatchNorm<B> {
         extents: &Extents,
         context: &Context<B>,
     ) -> Tensor<B, 5> {
-        let options =
-            NormOptions { extents, relu, epsilon: self.epsilon, engine: context.engine() };
+        let options = NormOptions {
+            extents,
+            relu,
+            epsilon: self.epsilon,
+            engine: context.engine(),
+            ranks: context.ranks(),
+        };
         let running = (context.mode() == Mode::Evaluation)
             .then(|| (self.running_mean.val(), self.running_var.val()));
         let normalized = B::normalize(parts, self.weight.val(), self.bias.val(), running, &options);
         if let Some((mean, variance)) = normalized.statistics {
-            let count = extents.positions() as f64;
+            let count = normalized.count;
             let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
             context.tell_statistics(BatchStatistics {
                 running_mean: self.running_mean.id,

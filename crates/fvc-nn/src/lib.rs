@@ -1,17 +1,20 @@
 //! Networks that learn from clips.
 
+mod across;
 mod activation;
 mod backend;
 pub mod cast_policy;
 mod checkpoint;
 mod clip_batch;
 mod clip_source;
+mod collective;
 mod context;
 mod cost;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod error;
 mod event_file;
+mod exchange;
 mod extents;
 mod flex;
 mod grad_cam;
@@ -38,10 +41,12 @@ mod trainer;
 mod utc;
 mod weights;
 
+pub use across::{Across, PassSums};
 pub use activation::Activation;
 pub use backend::{NetworkBackend, NormOptions, Normalized, Window};
 pub use clip_batch::{ClipBatch, DEVIATION, MEAN};
 pub use clip_source::{ClipFile, ClipKey, ClipSource, StoredClips};
+pub use collective::{Alone, Collective, CollectiveError, ThreadRank};
 pub use context::{BatchStatistics, Context, Engine, Mode, Precision};
 pub use cost::{LayerCost, TrainingMemory, TrainingShape};
 pub use error::NetworkError;
@@ -68,10 +73,10 @@ pub use sampler::{Excerpt, Sampler, Source, bucketed, whole};
 pub use saved::{NetworkReader, SavedNetwork};
 pub use schedule::Schedule;
 pub use settings::{NetworkSettings, PARAMETERS};
-pub use step::{BatchOutcome, Targets, backward};
+pub use step::{BatchOutcome, Graph, Targets, backward, backward_in_parts};
 pub use stop_metric::StopMetric;
 pub use trainer::{
     ClassBalance, EpochRecord, LoaderConfig, Trained, TrainerConfig, TrainingEvent, TrainingJob,
-    score_sources, train,
+    score_sources, train, train_together,
 };
 pub use weights::{Weight, WeightReport, Weights};

@@ -57,6 +57,11 @@ pub(crate) fn numbers_of(record: &EpochRecord) -> Vec<(&'static str, &'static st
         ("training", "waiting_share", record.waiting_share),
         ("training", "clips_per_second", record.clips_per_second),
     ];
+    // Of a training by several ranks only.
+    if record.exchange_share > 0.0 {
+        numbers.push(("training", "exchange_share", record.exchange_share));
+        numbers.push(("training", "ranks_waiting_share", record.ranks_waiting_share));
+    }
     numbers.extend(record.validation_loss.map(|value| ("validation", "log_loss", value)));
     numbers.extend(record.stop_metric.map(|value| ("validation", "stop_metric", value)));
     numbers.push(("epoch", "seconds", record.seconds));

@@ -7,7 +7,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor, TensorData, activation};
 
 use crate::Extents;
-use crate::backend::{NormOptions, Normalized, Window};
+use crate::across::Across;
+use crate::backend::{NetworkBackend, NormOptions, Normalized, Window};
 
 /// See [`crate::NetworkBackend::convolution`].
 pub fn convolution<B: Backend>(
@@ -50,7 +51,7 @@ pub fn max_pool<B: Backend>(clip: Tensor<B, 5>, window: Window) -> Tensor<B, 5> 
 }
 
 /// See [`crate::NetworkBackend::normalize`].
-pub fn normalize<B: Backend>(
+pub fn normalize<B: NetworkBackend>(
     parts: Vec<Tensor<B, 5>>,
     weight: Tensor<B, 1>,
     bias: Tensor<B, 1>,
@@ -72,10 +73,25 @@ pub fn normalize<B: Backend>(
         Some(mask) => clip * mask.clone(),
         None => clip,
     };
+    let present = options.ranks.is_none_or(|ranks| ranks.is_present());
     let total = |clip: Tensor<B, 5>| {
-        clip.reshape([batch * frames * rows * columns, channels]).sum_dim(0).reshape([channels])
+        let own = clip
+            .reshape([batch * frames * rows * columns, channels])
+            .sum_dim(0)
+            .reshape([channels]);
+        match options.ranks {
+            Some(ranks) => {
+                let own = if present { own } else { own * 0.0 };
+                B::across_ranks(own, ranks, Across { values: true, gradient: true })
+            }
+            None => own,
+        }
     };
-    let count = options.extents.positions().max(1) as f64;
+    let mut count = [if present { options.extents.positions() as f64 } else { 0.0 }];
+    if let (Some(ranks), None) = (options.ranks, &running) {
+        ranks.sum_f64(&mut count);
+    }
+    let count = count[0].max(1.0);
     let (centred, variance, statistics) = if let Some((mean, variance)) = running {
         (clip - wide(mean), variance, None)
     } else {
@@ -89,7 +105,7 @@ pub fn normalize<B: Backend>(
     if options.relu {
         output = activation::relu(output);
     }
-    Normalized { output: masked(output).cast(format), statistics }
+    Normalized { output: masked(output).cast(format), statistics, count }
 }
 
 /// See [`crate::NetworkBackend::affine`].

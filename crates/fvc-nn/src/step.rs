@@ -55,12 +55,21 @@ fn judge<B: TrainBackend>(
     (loss * targets.scale, value, host)
 }
 
-/// Adds the gradients of one batch to `sums`.
-///
-/// With `by_block` the forward pass keeps no graph, only what goes into each block; each block is then
-/// run a second time, from the last to the first, for its gradients (Chen et al. 2016). The second run
-/// draws what the first drew, and its statistics are not counted again. Gradients are the same; memory is
-/// that of one block.
+/// What is kept of the forward pass for the backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Graph {
+    /// One graph of all blocks.
+    Whole,
+    /// A graph of each block: gradients of the last blocks are there while those of the first are still
+    /// computed, so that they can be on their way to other ranks.
+    Blocks,
+    /// No graph, only what goes into each block; each block is then run a second time, from the last to the
+    /// first, for its gradients (Chen et al. 2016). The second run draws what the first drew, and its
+    /// statistics are not counted again. Memory is that of one block.
+    Again,
+}
+
+/// Adds the gradients of one batch to `sums`, with one graph or, `by_block`, none ([`Graph::Again`]).
 pub fn backward<B: TrainBackend>(
     network: &Network<B>,
     clips: Activation<B::InnerBackend>,
@@ -69,23 +78,34 @@ pub fn backward<B: TrainBackend>(
     by_block: bool,
     sums: &mut NamedGradients<B::InnerBackend>,
 ) -> BatchOutcome<B> {
-    if !by_block {
+    let graph = if by_block { Graph::Again } else { Graph::Whole };
+    backward_in_parts(network, clips, targets, context, graph, sums, &mut |_| {})
+}
+
+/// As [`backward`], with any [`Graph`]; gradients are the same whatever is kept. `on_part` is called after
+/// each part of the backward pass, with the gradients so far in `sums`: what is there is complete for this
+/// batch, and may be taken out.
+pub fn backward_in_parts<B: TrainBackend>(
+    network: &Network<B>,
+    clips: Activation<B::InnerBackend>,
+    targets: &Targets<'_>,
+    context: &Context<B::InnerBackend>,
+    graph: Graph,
+    sums: &mut NamedGradients<B::InnerBackend>,
+    on_part: &mut dyn FnMut(&mut NamedGradients<B::InnerBackend>),
+) -> BatchOutcome<B> {
+    if graph == Graph::Blocks {
+        return backward_by_graphs(network, clips, targets, context, sums, on_part);
+    }
+    if graph == Graph::Whole {
         let own: Context<B> = context.telling();
         let outputs = network.forward(Activation::constant(clips), &own);
         let (scaled, loss, log_odds) = judge(outputs, targets);
+        own.begin_backward();
         let mut gradients = scaled.backward();
         gather(network, &mut gradients, sums);
-        let statistics = own
-            .take_statistics()
-            .into_iter()
-            .map(|seen| BatchStatistics {
-                running_mean: seen.running_mean,
-                running_variance: seen.running_variance,
-                mean: seen.mean.inner(),
-                variance: seen.variance.inner(),
-            })
-            .collect();
-        return BatchOutcome { loss, log_odds, statistics };
+        on_part(sums);
+        return BatchOutcome { loss, log_odds, statistics: told(&own) };
     }
     let without_graph = network.valid();
     let blocks = network.blocks();
@@ -103,27 +123,86 @@ pub fn backward<B: TrainBackend>(
         let leaf = if block == 0 { Activation::constant(input) } else { Activation::leaf(input) };
         let root = if let Some(from_above) = from_above.take() {
             let again: Context<B> = context.again();
-            let output = network.forward_block(block, leaf.clone(), &again);
-            // The gradient of this sum by the output is what came from above.
-            (output.flat() * Activation::<B>::constant(from_above).flat()).sum()
+            weighed(network.forward_block(block, leaf.clone(), &again), from_above)
         } else {
             let outputs = network.forward_block(block, leaf.clone(), &last).rows();
             let (scaled, value, host) = judge(outputs, targets);
             (loss, log_odds) = (value, host);
             scaled
         };
+        context.begin_backward();
         let mut gradients = root.backward();
         gather(network, &mut gradients, sums);
+        on_part(sums);
         if block > 0 {
             from_above = leaf.gradient(&mut gradients);
         }
     }
     let mut statistics = context.take_statistics();
-    statistics.extend(last.take_statistics().into_iter().map(|seen| BatchStatistics {
+    statistics.extend(told(&last));
+    BatchOutcome { loss, log_odds, statistics }
+}
+
+/// A number whose gradient by `output` is `from_above`.
+fn weighed<B: TrainBackend>(
+    output: Activation<B>,
+    from_above: Activation<B::InnerBackend>,
+) -> Tensor<B, 1> {
+    (output.flat() * Activation::<B>::constant(from_above).flat()).sum()
+}
+
+/// What normalisation layers told a pass with a graph.
+fn told<B: TrainBackend>(context: &Context<B>) -> Vec<BatchStatistics<B::InnerBackend>> {
+    let seen = context.take_statistics().into_iter();
+    seen.map(|seen| BatchStatistics {
         running_mean: seen.running_mean,
         running_variance: seen.running_variance,
         mean: seen.mean.inner(),
         variance: seen.variance.inner(),
-    }));
-    BatchOutcome { loss, log_odds, statistics }
+    })
+    .collect()
+}
+
+/// [`backward`] by [`Graph::Blocks`].
+fn backward_by_graphs<B: TrainBackend>(
+    network: &Network<B>,
+    clips: Activation<B::InnerBackend>,
+    targets: &Targets<'_>,
+    context: &Context<B::InnerBackend>,
+    sums: &mut NamedGradients<B::InnerBackend>,
+    on_part: &mut dyn FnMut(&mut NamedGradients<B::InnerBackend>),
+) -> BatchOutcome<B> {
+    let own: Context<B> = context.telling();
+    let blocks = network.blocks();
+    // What goes into each block as the leaf of its graph, and what comes out.
+    let mut graphs: Vec<(Activation<B>, Activation<B>)> = Vec::with_capacity(blocks);
+    for block in 0..blocks {
+        let leaf = match graphs.last() {
+            Some((_, output)) => Activation::leaf(output.clone().without_graph()),
+            None => Activation::constant(clips.clone()),
+        };
+        let output = network.forward_block(block, leaf.clone(), &own);
+        graphs.push((leaf, output));
+    }
+    drop(clips);
+    let (mut loss, mut log_odds) = (f64::NAN, Vec::new());
+    let mut from_above: Option<Activation<B::InnerBackend>> = None;
+    while let Some((leaf, output)) = graphs.pop() {
+        let root = match from_above.take() {
+            Some(from_above) => weighed(output, from_above),
+            None => {
+                let (scaled, value, host) = judge(output.rows(), targets);
+                (loss, log_odds) = (value, host);
+                scaled
+            }
+        };
+        context.begin_backward();
+        let mut gradients = root.backward();
+        gather(network, &mut gradients, sums);
+        on_part(sums);
+        if !graphs.is_empty() {
+            from_above = leaf.gradient(&mut gradients);
+        }
+    }
+    BatchOutcome { loss, log_odds, statistics: told(&own) }
 }

@@ -11,16 +11,20 @@ use burn::tensor::Tensor;
 use fvc_media::ContentId;
 use serde::{Deserialize, Serialize};
 
+use crate::across::PassSums;
 use crate::checkpoint::{Best, Checkpoint, Progress};
+use crate::collective::{Alone, Collective, CollectiveError};
+use crate::exchange::Exchange;
 use crate::loader::{LoadedBatch, Loader};
 use crate::loss_scale::LossScale;
 use crate::optimizer::{global_norm, is_backbone, update_statistics};
 use crate::sampler::{Excerpt, Sampler, Source, bucketed, whole};
+use crate::step::{Graph, backward_in_parts};
 use crate::weights::ModulePath;
 use crate::{
     AdamW, AdamWConfig, ClipSource, Context, CounterRandom, Engine, Loss, NamedGradients, Network,
     NetworkBackend, NetworkConfig, NetworkError, Precision, Schedule, StopMetric, Targets,
-    TrainBackend, WeightReport, Weights, backward, log_odds,
+    TrainBackend, WeightReport, Weights, log_odds,
 };
 
 /// How classes of unlike size are made to count alike.
@@ -173,6 +177,13 @@ pub struct EpochRecord {
     pub skipped_steps: u64,
     /// Share of the epoch that was spent waiting for batches, 0 to 1.
     pub waiting_share: f64,
+    /// Share of it that gradients were on their way to other ranks.
+    #[serde(default)]
+    pub exchange_share: f64,
+    /// Share of it that was spent waiting for other ranks: for gradients behind the backward pass, and for
+    /// the statistics of normalisation inside the passes.
+    #[serde(default)]
+    pub ranks_waiting_share: f64,
     /// Clips learnt from in a second.
     pub clips_per_second: f64,
     /// Seconds, held-out sources included.
@@ -282,18 +293,56 @@ pub fn score_sources<B: NetworkBackend>(
     device: &B::Device,
     cancel: &AtomicBool,
 ) -> Result<Vec<f64>, NetworkError> {
+    score_together(network, config, sources, clips, loader, device, cancel, &Alone)
+}
+
+/// [`score_sources`] by all ranks, each of which scores every so many batches and is told all scores.
+#[allow(clippy::too_many_arguments, reason = "those of score_sources")]
+fn score_together<B: NetworkBackend>(
+    network: &Network<B>,
+    config: &TrainerConfig,
+    sources: &[ContentId],
+    clips: &dyn ClipSource,
+    loader: &mut Loader,
+    device: &B::Device,
+    cancel: &AtomicBool,
+    collective: &dyn Collective,
+) -> Result<Vec<f64>, NetworkError> {
     let batches = bucketed(whole(sources, clips, config.frames)?, clips, config.batch)?;
     let context = Context::<B>::evaluation(config.precision, config.engine);
-    let mut sums = vec![(0.0, 0.0); sources.len()];
-    for batch in loader.pass(batches) {
-        if cancel.load(Ordering::Relaxed) {
-            return Err(NetworkError::Cancelled);
+    let (rank, ranks) = (collective.rank(), collective.size());
+    let own: Vec<Vec<Excerpt>> = batches.iter().skip(rank).step_by(ranks).cloned().collect();
+    let mut scores = Vec::new();
+    let mut stopped = false;
+    for batch in loader.pass(own) {
+        stopped |= cancel.load(Ordering::Relaxed);
+        if stopped {
+            break;
         }
-        let LoadedBatch { clips, excerpts } = batch?;
-        let scores =
+        let LoadedBatch { clips, .. } = batch?;
+        let found =
             log_odds(network.forward(clips.on(device, config.loader.pinned), &context)).into_data();
-        let scores: Vec<f32> = scores.convert::<f32>().to_vec().unwrap_or_default();
-        for (excerpt, score) in excerpts.iter().zip(scores) {
+        scores.extend(found.convert::<f32>().to_vec::<f32>().unwrap_or_default());
+    }
+    let mut all_stopped = [f64::from(u8::from(stopped))];
+    collective.sum_f64(&mut all_stopped)?;
+    if all_stopped[0] > 0.0 {
+        return Err(NetworkError::Cancelled);
+    }
+    let told = collective.gather(bytemuck::cast_slice(&scores))?;
+    let mut told: Vec<_> = told
+        .iter()
+        .map(|bytes| {
+            bytes.chunks_exact(4).map(|own| f32::from_le_bytes([own[0], own[1], own[2], own[3]]))
+        })
+        .collect();
+    let mut sums = vec![(0.0, 0.0); sources.len()];
+    for (number, batch) in batches.iter().enumerate() {
+        for excerpt in batch {
+            let Some(score) = told[number % ranks].next() else {
+                let what = format!("rank {} scored too few excerpts", number % ranks);
+                return Err(NetworkError::Internal { what });
+            };
             let (sum, frames) = &mut sums[excerpt.source];
             *sum += f64::from(score) * excerpt.frames as f64;
             *frames += excerpt.frames as f64;
@@ -331,6 +380,10 @@ struct Training<'a, B: TrainBackend> {
     progress: Progress,
     best: Option<Weights>,
     last_checkpoint: Instant,
+    collective: &'a dyn Collective,
+    /// Where there are other ranks: sums inside passes, and gradients on their way.
+    pass_sums: Option<Arc<PassSums>>,
+    exchange: Option<Exchange>,
 }
 
 /// Trains a network on `device` and gives the weights of its best epoch. `first` are weights to begin
@@ -349,6 +402,55 @@ pub fn train<B: TrainBackend>(
     folder: &Path,
     cancel: &AtomicBool,
     on_event: &mut dyn FnMut(&TrainingEvent),
+) -> Result<(Trained, Option<WeightReport>), NetworkError> {
+    train_together::<B>(job, first, clips, device, folder, cancel, on_event, &Alone)
+}
+
+/// [`train`] by several ranks, each of which calls this with the same job on a device of its own and ends
+/// with the same weights.
+///
+/// The clips of a step, `batch` times `accumulation` however many ranks there are, are dealt out in rounds
+/// of up to `batch` a rank; gradients are summed over ranks while the backward pass goes on, normalisation
+/// layers see the clips of all ranks, and held-out sources are dealt out too. Rank 0 alone reads and writes
+/// the checkpoint in `folder`; a training may go on with another number of ranks. What the number changes is
+/// rounding, what dropout draws, and how many clips normalisation layers see at once.
+///
+/// A process may have one team of threads that train at a time: Burn's clean-up behind a backward pass waits
+/// for the passes of all threads, so that two teams could wait for each other.
+///
+/// # Errors
+/// As [`train`]; or a rank has ended, lags or has another job, which every other rank is told.
+#[allow(clippy::too_many_arguments, reason = "each is another kind of thing")]
+pub fn train_together<B: TrainBackend>(
+    job: &TrainingJob,
+    first: Option<&Weights>,
+    clips: &Arc<dyn ClipSource>,
+    device: &B::Device,
+    folder: &Path,
+    cancel: &AtomicBool,
+    on_event: &mut dyn FnMut(&TrainingEvent),
+    collective: &dyn Collective,
+) -> Result<(Trained, Option<WeightReport>), NetworkError> {
+    let result =
+        train_as_rank::<B>(job, first, clips, device, folder, cancel, on_event, collective);
+    if let Err(error) = &result
+        && !matches!(error, NetworkError::Cancelled)
+    {
+        collective.abort(&error.to_string());
+    }
+    result
+}
+
+#[allow(clippy::too_many_arguments, reason = "those of train_together")]
+fn train_as_rank<B: TrainBackend>(
+    job: &TrainingJob,
+    first: Option<&Weights>,
+    clips: &Arc<dyn ClipSource>,
+    device: &B::Device,
+    folder: &Path,
+    cancel: &AtomicBool,
+    on_event: &mut dyn FnMut(&TrainingEvent),
+    collective: &dyn Collective,
 ) -> Result<(Trained, Option<WeightReport>), NetworkError> {
     job.trainer.check(&job.network)?;
     let config = &job.trainer;
@@ -394,8 +496,15 @@ pub fn train<B: TrainBackend>(
         },
         best: None,
         last_checkpoint: Instant::now(),
+        collective,
+        pass_sums: None,
+        exchange: None,
     };
-    if let Some(known) = Checkpoint::read(&path, &hash)? {
+    let bytes = if collective.rank() == 0 { Checkpoint::bytes(&path)? } else { Vec::new() };
+    let bytes = if collective.size() > 1 { collective.from_first(&bytes)? } else { bytes };
+    let known = Checkpoint::of_bytes(&bytes, &path, &hash)?;
+    drop(bytes);
+    if let Some(known) = known {
         training.network = known.network.apply(training.network).0;
         training.optimizer = AdamW::remembering(config.optimizer, &known.optimizer, device);
         training.best = known.best;
@@ -404,6 +513,11 @@ pub fn train<B: TrainBackend>(
             epoch: training.progress.epoch + 1,
             step: training.progress.step,
         });
+    }
+    if collective.size() > 1 {
+        training.pass_sums = Some(Arc::new(PassSums::new(collective.duplicate()?)));
+        training.exchange = Some(Exchange::start(collective.duplicate()?)?);
+        training.compare_ranks(&hash)?;
     }
     let shape = job.network.frame_shape();
     let mut loader = Loader::start(clips, shape, config.loader.threads, config.loader.prefetch)?;
@@ -454,7 +568,42 @@ impl<B: TrainBackend> Training<'_, B> {
         self.progress.epoch < config.epochs && since_best < config.patience.max(1)
     }
 
+    /// Ranks that learn from other jobs or have other weights would end with a network that none of them
+    /// was asked for.
+    fn compare_ranks(&self, job: &str) -> Result<(), NetworkError> {
+        if self.collective.size() == 1 {
+            return Ok(());
+        }
+        let weights = Weights::of(&self.network.valid()).to_safetensors("")?;
+        let Progress { epoch, step, .. } = self.progress;
+        let own = format!(
+            "job {}, epoch {epoch}, step {step}, weights {}",
+            &job[..16.min(job.len())],
+            &blake3::hash(&weights).to_hex()[..16]
+        );
+        let (rank, size) = (self.collective.rank(), self.collective.size());
+        for (other, found) in self.collective.gather(own.as_bytes())?.into_iter().enumerate() {
+            if other != rank && found != own.as_bytes() {
+                let found = String::from_utf8_lossy(&found).into_owned();
+                return Err(
+                    CollectiveError::Elsewhere { rank: other, size, expected: own, found }.into()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any rank was asked to stop.
+    fn asked_to_stop(&self) -> Result<bool, NetworkError> {
+        let mut asked = [f64::from(u8::from(self.cancel.load(Ordering::Relaxed)))];
+        self.collective.sum_f64(&mut asked)?;
+        Ok(asked[0] > 0.0)
+    }
+
     fn checkpoint(&mut self) -> Result<(), NetworkError> {
+        if self.collective.rank() != 0 {
+            return Ok(());
+        }
         let checkpoint = Checkpoint {
             progress: self.progress.clone(),
             network: Weights::of(&self.network.valid()),
@@ -484,27 +633,44 @@ impl<B: TrainBackend> Training<'_, B> {
         loader.take_waited();
         let excerpts = sampler.epoch(epoch, config.frames);
         let effective = config.batch * config.accumulation;
+        let (rank, ranks) = (self.collective.rank(), self.collective.size());
         let mut batches = Vec::new();
         let mut of_step = Vec::new();
+        let mut learnt = 0;
         for chunk in excerpts.chunks(effective).skip(first_step as usize) {
             let weight: f32 = chunk.iter().map(|own| self.weights[own.source]).sum();
-            let cut = bucketed(chunk.to_vec(), &**self.clips, config.batch)?;
-            of_step.push((cut.len(), f64::from(weight)));
-            batches.extend(cut);
+            learnt += chunk.len();
+            let rounds = bucketed(chunk.to_vec(), &**self.clips, config.batch * ranks)?;
+            // Whether this rank has clips of its own in each round.
+            let mut present = Vec::with_capacity(rounds.len());
+            for mut round in rounds {
+                let (from, to) = (round.len() * rank / ranks, round.len() * (rank + 1) / ranks);
+                present.push(from < to);
+                round.truncate(to.max(1));
+                batches.push(round.split_off(from.min(to.max(1) - 1)));
+            }
+            of_step.push((present, f64::from(weight)));
         }
-        let learnt: usize = batches.iter().map(Vec::len).sum();
         let mut batches = loader.pass(batches);
-        for (count, weight) in of_step {
-            if self.cancel.load(Ordering::Relaxed) {
+        for (rounds, weight) in of_step {
+            if self.asked_to_stop()? {
                 drop(batches);
                 self.checkpoint()?;
                 return Err(NetworkError::Cancelled);
             }
             let mut gradients = NamedGradients::new();
             let mut loss = 0.0;
-            for number in 0..count {
+            let last = rounds.len() - 1;
+            for (number, present) in rounds.into_iter().enumerate() {
                 let Some(batch) = batches.next() else { break };
-                loss += self.learn(batch?, number as u64, &mut gradients);
+                let exchanged = number == last;
+                loss += self.learn(batch?, number as u64, present, exchanged, &mut gradients)?;
+            }
+            if let Some(exchange) = &mut self.exchange {
+                gradients = exchange.take(self.device)?;
+                let mut sum = [loss];
+                self.collective.sum_f64(&mut sum)?;
+                loss = sum[0];
             }
             let factor = self.schedule.factor(self.progress.steps_before + self.progress.step);
             let norm = self.step(&gradients, weight, factor)?;
@@ -527,13 +693,21 @@ impl<B: TrainBackend> Training<'_, B> {
             }
         }
         drop(batches);
-        if self.cancel.load(Ordering::Relaxed) {
+        if self.asked_to_stop()? {
             // All steps are done; only the held-out sources are still to be judged.
             self.checkpoint()?;
             return Err(NetworkError::Cancelled);
         }
         let learning = start.elapsed().as_secs_f64();
         let waited = loader.take_waited().as_secs_f64();
+        let share = |seconds: f64| if learning > 0.0 { (seconds / learning).min(1.0) } else { 0.0 };
+        let (exchanged, waited_for_ranks) = match (&mut self.exchange, &self.pass_sums) {
+            (Some(exchange), Some(sums)) => {
+                let (busy, waited) = exchange.take_times();
+                (busy.as_secs_f64(), (waited + sums.take_waited()).as_secs_f64())
+            }
+            _ => (0.0, 0.0),
+        };
         let judged = self.judge(loader)?;
         let value = |metric: StopMetric| metric.value(&judged);
         let last_step = (self.progress.steps_before + self.progress.step).saturating_sub(1);
@@ -544,7 +718,9 @@ impl<B: TrainBackend> Training<'_, B> {
             stop_metric: value(config.stop_metric),
             learning_rate: self.schedule.factor(last_step) * config.optimizer.head_learning_rate,
             skipped_steps: self.progress.skipped,
-            waiting_share: if learning > 0.0 { (waited / learning).min(1.0) } else { 0.0 },
+            waiting_share: share(waited),
+            exchange_share: share(exchanged),
+            ranks_waiting_share: share(waited_for_ranks),
             clips_per_second: if learning > 0.0 { learnt as f64 / learning } else { 0.0 },
             seconds: start.elapsed().as_secs_f64(),
         };
@@ -562,44 +738,91 @@ impl<B: TrainBackend> Training<'_, B> {
         self.progress.steps_before += self.progress.step;
         (self.progress.step, self.progress.skipped) = (0, 0);
         (self.progress.loss_sum, self.progress.weight_sum) = (0.0, 0.0);
+        self.compare_ranks(&self.progress.job)?;
         self.checkpoint()?;
         on_event(&TrainingEvent::Epoch(record));
         Ok(())
     }
 
-    /// Adds one batch's gradients; gives the weighted sum of its losses.
+    /// Adds one batch's gradients, as one that counts nothing unless `present`; gives the weighted sum of
+    /// its losses. Those of the last round of a step go to the other ranks, where there are any.
     fn learn(
         &mut self,
         batch: LoadedBatch,
         number: u64,
+        present: bool,
+        last: bool,
         gradients: &mut NamedGradients<B::InnerBackend>,
-    ) -> f64 {
+    ) -> Result<f64, NetworkError> {
         let config = &self.job.trainer;
         let LoadedBatch { clips, excerpts } = batch;
         let of = |excerpt: &Excerpt| &self.job.training[excerpt.source];
         let labels: Vec<f32> =
             excerpts.iter().map(|own| if of(own).fake { 1.0 } else { 0.0 }).collect();
-        let weights: Vec<f32> = excerpts.iter().map(|own| self.weights[own.source]).collect();
+        let weight = |own: &Excerpt| if present { self.weights[own.source] } else { 0.0 };
+        let weights: Vec<f32> = excerpts.iter().map(weight).collect();
         // Drawn anew at every step from where it stands: a resumed training draws the same.
-        let key = [config.seed, self.progress.epoch, self.progress.step, number, 0xD0];
-        let context = Context::training(config.precision, config.engine, CounterRandom::new(&key));
+        let Progress { epoch, step, .. } = self.progress;
+        let rank = self.collective.rank() as u64;
+        let key = [config.seed, epoch, step, number, 0xD0, rank];
+        let context = Context::training(config.precision, config.engine, CounterRandom::new(&key))
+            .with_ranks(self.pass_sums.clone());
         let targets = Targets {
             labels: &labels,
             weights: &weights,
             loss: config.loss,
             scale: self.progress.loss_scale.scale(),
         };
-        let outcome = backward(
-            &self.network,
-            clips.on(self.device, config.loader.pinned),
-            &targets,
-            &context,
-            config.block_checkpointing,
-            gradients,
-        );
+        let graph = match (config.block_checkpointing, &self.exchange) {
+            (true, _) => Graph::Again,
+            (false, Some(_)) => Graph::Blocks,
+            (false, None) => Graph::Whole,
+        };
+        if let Some(sums) = &self.pass_sums {
+            sums.set_present(present);
+        }
+        let clips = clips.on(self.device, config.loader.pinned);
+        let outcome = match &mut self.exchange {
+            Some(exchange) if last => {
+                // What a block adds to earlier rounds' gradients is complete: on its way at once.
+                let mut own = NamedGradients::new();
+                let outcome = backward_in_parts(
+                    &self.network,
+                    clips,
+                    &targets,
+                    &context,
+                    graph,
+                    &mut own,
+                    &mut |own| {
+                        let complete = std::mem::take(own).into_iter().map(|(name, gradient)| {
+                            let sum = match gradients.remove(&name) {
+                                Some(known) => known + gradient,
+                                None => gradient,
+                            };
+                            (name, sum)
+                        });
+                        exchange.give::<B::InnerBackend>(complete.collect());
+                    },
+                );
+                exchange.give::<B::InnerBackend>(std::mem::take(gradients));
+                outcome
+            }
+            _ => backward_in_parts(
+                &self.network,
+                clips,
+                &targets,
+                &context,
+                graph,
+                gradients,
+                &mut |_| {},
+            ),
+        };
+        if let Some(sums) = &self.pass_sums {
+            sums.check()?;
+        }
         let network = self.network.clone();
         self.network = update_statistics(network, outcome.statistics);
-        outcome.loss
+        Ok(outcome.loss)
     }
 
     /// Moves the weights; gives the length of the mean gradient.
@@ -642,7 +865,7 @@ impl<B: TrainBackend> Training<'_, B> {
     ) -> Result<Vec<f64>, NetworkError> {
         let sources: Vec<ContentId> =
             self.job.validation.iter().map(|source| source.content_id).collect();
-        score_sources(
+        score_together(
             network,
             &self.job.trainer,
             &sources,
@@ -650,6 +873,7 @@ impl<B: TrainBackend> Training<'_, B> {
             loader,
             self.device,
             self.cancel,
+            self.collective,
         )
     }
 

@@ -20,5 +20,6 @@ mod metrics_log;
 mod mlflow;
 mod networks;
 mod pytorch_parity;
+mod together;
 mod training;
 mod weight_files;

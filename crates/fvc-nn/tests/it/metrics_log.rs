@@ -16,6 +16,8 @@ pub(crate) fn record(epoch: u64) -> EpochRecord {
         learning_rate: 1e-3,
         skipped_steps: 0,
         waiting_share: 0.25,
+        exchange_share: 0.0,
+        ranks_waiting_share: 0.0,
         clips_per_second: 3.0,
         seconds: 12.0,
     }

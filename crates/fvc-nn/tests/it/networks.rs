@@ -4,9 +4,10 @@ use burn::backend::{Autodiff, Flex};
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use fvc_nn::{
-    Activation, Context, CounterRandom, Engine, Extents, Loss, NaiveCnnConfig, NamedGradients,
-    Network, NetworkConfig, Precision, Targets, VariableArCnnConfig, VisionTransformerConfig,
-    VitGruConfig, VitTransformerConfig, backward, log_odds,
+    Activation, Context, CounterRandom, Engine, Extents, Graph, Loss, NaiveCnnConfig,
+    NamedGradients, Network, NetworkConfig, Precision, Targets, VariableArCnnConfig,
+    VisionTransformerConfig, VitGruConfig, VitTransformerConfig, backward, backward_in_parts,
+    log_odds,
 };
 
 type Train = Autodiff<Flex>;
@@ -144,16 +145,27 @@ fn gradients_block_by_block_are_those_of_the_whole_graph() {
             loss: Loss::default(),
             scale: 1.0,
         };
-        let run = |engine: Engine, by_block: bool| {
+        let run = |engine: Engine, graph: Graph| {
             let context = Context::training(Precision::F32, engine, CounterRandom::new(&[9]));
             let mut sums = NamedGradients::<Flex>::new();
             let input = clips::<Flex>([3, size[0], size[1], size[2], 3], &extents);
-            let outcome = backward(&network, input, &targets, &context, by_block, &mut sums);
+            let outcome = backward_in_parts(
+                &network,
+                input,
+                &targets,
+                &context,
+                graph,
+                &mut sums,
+                &mut |_| {},
+            );
             (sums, outcome)
         };
-        for engine in [Engine::Fast, Engine::Portable] {
-            let (whole, first) = run(engine, false);
-            let (blocks, second) = run(engine, true);
+        let ways = [Engine::Fast, Engine::Portable]
+            .into_iter()
+            .flat_map(|engine| [(engine, Graph::Again), (engine, Graph::Blocks)]);
+        for (engine, graph) in ways {
+            let (whole, first) = run(engine, Graph::Whole);
+            let (blocks, second) = run(engine, graph);
             // Products of matrices round otherwise where their memory lies otherwise.
             for (whole, block) in first.log_odds.iter().zip(&second.log_odds) {
                 assert!((whole - block).abs() < 1e-6);
@@ -171,7 +183,10 @@ fn gradients_block_by_block_are_those_of_the_whole_graph() {
                 // What is nothing but rounding (a bias before a normalisation) has no digits to agree in.
                 let limit = 1e-6 * length(&whole).max(1e-3 * all);
                 let apart = length(&apart);
-                assert!(apart <= limit, "{engine:?} {name}: {apart:e} apart, at most {limit:e}");
+                assert!(
+                    apart <= limit,
+                    "{engine:?} {graph:?} {name}: {apart:e} apart, at most {limit:e}"
+                );
             }
         }
     }
