@@ -184,7 +184,7 @@ fn two_ranks_end_as_one_with_the_double_batch() {
                 assert_eq!(rank.validation.len(), 4);
                 for ((one_id, one), (id, score)) in one.validation.iter().zip(&rank.validation) {
                     assert_eq!(one_id, id);
-                    assert!((one - score).abs() < 10.0 * limit, "{one} {score}");
+                    assert!((one - score).abs() < 10.0 * f64::from(limit), "{one} {score}");
                 }
                 let loss = |trained: &Trained| trained.records[3].training_loss;
                 assert!((loss(&one) - loss(&rank)).abs() < 1e-5);
