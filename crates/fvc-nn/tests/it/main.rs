@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod conformance;
 mod cost;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -16,9 +17,11 @@ mod engines;
 mod event_file;
 mod formula;
 mod grad_cam;
+mod learning;
 mod metrics_log;
 mod mlflow;
 mod networks;
 mod pytorch_parity;
+mod settings;
 mod training;
 mod weight_files;
