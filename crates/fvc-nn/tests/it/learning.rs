@@ -68,7 +68,7 @@ pub(crate) fn scores_when_read(
 fn slow_every_network_learns_eight_clips_by_heart_and_says_the_same_once_read() {
     const TEST: &str = "slow_every_network_learns_eight_clips_by_heart_and_says_the_same_once_read";
     if std::env::var_os("FVC_SLOW").is_none() {
-        return skip(TEST, "takes a minute; FVC_SLOW=1 runs it");
+        return skip(TEST, "takes minutes; FVC_SLOW=1 runs it");
     }
     let (sources, clips) = corpus(8, [4, 16, 16], |_, source, frame, x, y, colour| {
         noise(&[
@@ -94,9 +94,14 @@ fn slow_every_network_learns_eight_clips_by_heart_and_says_the_same_once_read() 
             ("precision".to_owned(), "f32".into()),
         ]);
         if matches!(kind, ModelKind::VitGru | ModelKind::VitTransformer) {
-            parameters.insert("backbone_learning_rate".to_owned(), 5e-4.into());
-            parameters.insert("learning_rate".to_owned(), 1e-3.into());
-            parameters.insert("epochs".to_owned(), 60.0.into());
+            for (name, value) in [
+                ("backbone_learning_rate", 1e-3),
+                ("learning_rate", 2e-3),
+                ("epochs", 160.0),
+                ("patience", 160.0),
+            ] {
+                parameters.insert(name.to_owned(), value.into());
+            }
         }
         let NetworkSettings { network, trainer, .. } =
             NetworkSettings::of(kind, &parameters, 3).unwrap();

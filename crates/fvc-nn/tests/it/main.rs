@@ -24,4 +24,5 @@ mod networks;
 mod pytorch_parity;
 mod settings;
 mod training;
+mod variants;
 mod weight_files;
