@@ -15,7 +15,7 @@ use fvc_corpus::write_atomically;
 use fvc_media::ContentId;
 use fvc_nn::{
     ClipFile, ClipSource, EpochRecord, EventFile, MetricsLog, NetworkError, StoredClips,
-    TrainingEvent, TrainingJob, WeightReport, Weights, train,
+    TrainerConfig, TrainingEvent, TrainingJob, WeightReport, Weights, train,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,8 @@ pub(crate) struct JobFile {
 /// What a training child leaves, beside the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrainedFile {
+    /// How it was trained in the end: batches are smaller than asked for where memory did not suffice.
+    pub(crate) trainer: TrainerConfig,
     pub(crate) weights_hash: String,
     pub(crate) parameters: usize,
     pub(crate) best_epoch: u64,
@@ -73,7 +75,7 @@ pub(crate) enum ChildEnd {
         problem: String,
         by_settings: bool,
     },
-    /// By a signal that a lack of memory sends.
+    /// By a signal, or with a message, that a lack of memory sends.
     OutOfMemory,
 }
 
@@ -209,6 +211,7 @@ fn train_in(folder: &Path, cancel: &AtomicBool) -> Result<(), NetworkError> {
     let io = |path: &Path, source| NetworkError::Io { path: path.to_owned(), source };
     let bytes = fs::read(&weights).map_err(|source| io(&weights, source))?;
     let result = TrainedFile {
+        trainer: file.job.trainer,
         weights_hash: blake3::hash(&bytes).to_hex().to_string(),
         parameters: trained.weights.count(),
         best_epoch: trained.best_epoch,
@@ -246,6 +249,13 @@ impl Drop for Guard {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// Whether the system limits the address space of this process and its children (`ulimit -v`).
+fn address_space_is_limited() -> bool {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let own = limits.lines().find_map(|line| line.strip_prefix("Max address space"));
+    own.and_then(|values| values.split_whitespace().next()).is_some_and(|soft| soft != "unlimited")
 }
 
 /// Runs one training child over `folder`; every line that it says goes to `on_line`.
@@ -344,7 +354,11 @@ pub(crate) fn run_child(
             }),
         };
     }
-    let by_memory = status.signal() == Some(9) || said.contains("memory allocation of");
+    // Libraries of C++ do not look whether they were given memory, and write to address 0. They are refused
+    // it where the address space is limited, and only there.
+    let unchecked = matches!(status.signal(), Some(7 | 11)) && address_space_is_limited();
+    let by_memory =
+        status.signal() == Some(9) || said.contains("memory allocation of") || unchecked;
     if by_memory {
         return Ok(ChildEnd::OutOfMemory);
     }

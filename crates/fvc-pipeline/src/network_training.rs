@@ -63,10 +63,7 @@ pub(crate) fn learn_error(kind: ModelKind, error: NetworkError) -> LearnError {
     }
     let by_settings = matches!(
         error,
-        NetworkError::Setting { .. }
-            | NetworkError::Memory { .. }
-            | NetworkError::Device { .. }
-            | NetworkError::File { .. }
+        NetworkError::Setting { .. } | NetworkError::Memory { .. } | NetworkError::Device { .. }
     );
     LearnError::Network { model: kind.name(), problem: error.to_string(), by_settings }
 }
@@ -497,9 +494,11 @@ impl ClipEstimator for NetworkTraining<'_> {
         let own = weights_file(&folder);
         fvc_clips::copy_atomically(&own, &folder.join(&name))
             .map_err(|error| self.internal(error))?;
+        // Batches may have been cut to the memory that there was: the record is of what was done.
+        let settings = NetworkSettings { trainer: trained.trainer, ..self.settings.clone() };
         let model = SavedNetwork {
-            network: self.settings.network.clone(),
-            trainer: self.settings.trainer.clone(),
+            network: settings.network.clone(),
+            trainer: settings.trainer.clone(),
             size: self.size.to_string(),
             weights_file: name,
             weights_hash: trained.weights_hash,
@@ -513,6 +512,6 @@ impl ClipEstimator for NetworkTraining<'_> {
             .iter()
             .filter_map(|(content_id, _, label)| Some((*scores.get(content_id)?, *label)))
             .collect();
-        Ok(ClipFit { model, held_out, parameters: self.settings.parameters() })
+        Ok(ClipFit { model, held_out, parameters: settings.parameters() })
     }
 }

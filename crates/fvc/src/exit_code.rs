@@ -41,7 +41,9 @@ pub(crate) fn of(ending: Ending, zero_on_partial: bool) -> ExitCode {
 /// The code for why a command failed.
 pub(crate) fn of_error(error: &PipelineError) -> ExitCode {
     ExitCode::from(match error {
-        PipelineError::Config { .. } | PipelineError::Shards { .. } => USAGE,
+        PipelineError::Config { .. }
+        | PipelineError::Shards { .. }
+        | PipelineError::Learn(LearnError::Network { by_settings: true, .. }) => USAGE,
         PipelineError::Cancelled | PipelineError::Learn(LearnError::Cancelled) => INTERRUPTED,
         _ => FAILED,
     })

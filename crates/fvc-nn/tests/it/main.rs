@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+mod conformance;
 mod cost;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -16,10 +17,13 @@ mod engines;
 mod event_file;
 mod formula;
 mod grad_cam;
+mod learning;
 mod metrics_log;
 mod mlflow;
 mod networks;
 mod pytorch_parity;
+mod settings;
 mod together;
 mod training;
+mod variants;
 mod weight_files;

@@ -73,7 +73,7 @@ pub(crate) fn corpus(
     (sources, Arc::new(Memory { clips }))
 }
 
-fn noise(parts: &[u64]) -> u8 {
+pub(crate) fn noise(parts: &[u64]) -> u8 {
     (CounterRandom::new(parts).uniform(0) * 255.0) as u8
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn small_networks() -> Vec<NetworkConfig> {
     ]
 }
 
-fn fast(epochs: u64) -> TrainerConfig {
+pub(crate) fn fast(epochs: u64) -> TrainerConfig {
     let mut config = TrainerConfig {
         epochs,
         batch: 2,

@@ -12,6 +12,8 @@ mod main_job;
 mod memory;
 mod model_types;
 mod near_duplicates;
+mod network_faults;
+mod network_reports;
 mod networks;
 mod refusals;
 mod resume;

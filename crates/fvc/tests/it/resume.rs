@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::footage::{can_make_footage, corpus, encode, fvc, run};
 
 /// By the shell's own `kill`: small systems have no program of that name.
-fn signal(name: &str, process: u32) {
+pub(crate) fn signal(name: &str, process: u32) {
     let status = std::process::Command::new("sh")
         .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &process.to_string()])
         .status();
