@@ -14,6 +14,7 @@ mod error;
 mod event_file;
 mod extents;
 mod flex;
+mod flex_rows;
 mod grad_cam;
 mod layers;
 mod loader;
@@ -32,6 +33,7 @@ mod sampler;
 mod saved;
 mod schedule;
 mod settings;
+mod soundness;
 mod step;
 mod stop_metric;
 mod trainer;
@@ -50,7 +52,7 @@ pub use extents::Extents;
 pub use grad_cam::{Heat, grad_cam, write_png};
 pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
-    dropout,
+    attention, dropout, gelu,
 };
 pub use loader::{LoadedBatch, Loader, load_batch};
 pub use loss::{Loss, LossKind};
@@ -62,7 +64,9 @@ pub use models::variable_ar_cnn::{Inception3d, VariableArCnn, VariableArCnnConfi
 pub use models::vision_transformer::{VisionTransformer, VisionTransformerConfig};
 pub use models::vit_sequence::{VitGru, VitGruConfig, VitTransformer, VitTransformerConfig};
 pub use network::{FrameShape, Network, NetworkConfig, log_odds};
-pub use optimizer::{AdamW, AdamWConfig, NamedGradients, TrainBackend, update_statistics};
+pub use optimizer::{
+    AdamW, AdamWConfig, NamedGradients, TrainBackend, global_norm, shortening, update_statistics,
+};
 pub use random::CounterRandom;
 pub use sampler::{Excerpt, Sampler, Source, bucketed, whole};
 pub use saved::{NetworkReader, SavedNetwork};

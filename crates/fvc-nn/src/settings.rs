@@ -73,7 +73,7 @@ const ROWS: [Row; 4] = [
 ];
 
 /// The parameters that every network has, with what they mean.
-pub const PARAMETERS: [(&str, &str); 36] = [
+pub const PARAMETERS: [(&str, &str); 37] = [
     ("configuration", "reference, or small: for processors"),
     ("size", "which of the clip store's sizes it learns from; the first where none is named"),
     ("stem_stride", "variable_ar_cnn: pixels from one position of the stem to the next, 1 to 4"),
@@ -94,6 +94,10 @@ pub const PARAMETERS: [(&str, &str); 36] = [
     ("clip_norm", "the longest gradient; 0: any"),
     ("loss", "binary_cross_entropy or focal"),
     ("focal_gamma", "exponent of the focal loss"),
+    (
+        "focal_alpha",
+        "what the focal loss weighs fakes by, real ones by 1 less it; both by 1 where none",
+    ),
     ("label_smoothing", "share of each label given to the other class"),
     ("class_balance", "sampler, weights or none"),
     ("patience", "epochs without gain that end training"),
@@ -399,6 +403,9 @@ fn trainer_of(
         LossKind::BinaryCrossEntropy,
     )?;
     own.loss.focal_gamma = take.number("focal_gamma", own.loss.focal_gamma)?;
+    if take.0.contains_key("focal_alpha") {
+        own.loss.focal_alpha = Some(take.number("focal_alpha", 0.25)?);
+    }
     own.loss.label_smoothing = take.number("label_smoothing", 0.0)?;
     own.class_balance = take.word(
         "class_balance",

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{Best, Checkpoint, Progress};
 use crate::loader::{LoadedBatch, Loader};
 use crate::loss_scale::LossScale;
-use crate::optimizer::{global_norm, is_backbone, update_statistics};
+use crate::optimizer::{global_norm, is_backbone, shortening, update_statistics};
 use crate::sampler::{Excerpt, Sampler, Source, bucketed, whole};
+use crate::soundness::check_size;
 use crate::weights::ModulePath;
 use crate::{
-    AdamW, AdamWConfig, ClipSource, Context, CounterRandom, Engine, Loss, NamedGradients, Network,
-    NetworkBackend, NetworkConfig, NetworkError, Precision, Schedule, StopMetric, Targets,
+    AdamW, AdamWConfig, ClipKey, ClipSource, Context, CounterRandom, Engine, Loss, NamedGradients,
+    Network, NetworkBackend, NetworkConfig, NetworkError, Precision, Schedule, StopMetric, Targets,
     TrainBackend, WeightReport, Weights, backward, log_odds,
 };
 
@@ -290,8 +291,9 @@ pub fn score_sources<B: NetworkBackend>(
             return Err(NetworkError::Cancelled);
         }
         let LoadedBatch { clips, excerpts } = batch?;
-        let scores =
-            log_odds(network.forward(clips.on(device, config.loader.pinned), &context)).into_data();
+        let clips = clips.on(device, config.loader.pinned);
+        network.check_clips(&clips.extents)?;
+        let scores = log_odds(network.forward(clips, &context)).into_data();
         let scores: Vec<f32> = scores.convert::<f32>().to_vec().unwrap_or_default();
         for (excerpt, score) in excerpts.iter().zip(scores) {
             let (sum, frames) = &mut sums[excerpt.source];
@@ -351,6 +353,11 @@ pub fn train<B: TrainBackend>(
     on_event: &mut dyn FnMut(&TrainingEvent),
 ) -> Result<(Trained, Option<WeightReport>), NetworkError> {
     job.trainer.check(&job.network)?;
+    // Before the first epoch, not when its turn comes.
+    for source in job.training.iter().chain(&job.validation) {
+        let (columns, rows) = clips.size(&ClipKey { content_id: source.content_id, variant: 0 })?;
+        check_size(job.network.smallest_clip(), &[[1, rows, columns]])?;
+    }
     let config = &job.trainer;
     let sampler = Sampler::new(&job.training, &**clips, config.seed, config.class_balance)?;
     let effective = config.batch * config.accumulation;
@@ -504,7 +511,7 @@ impl<B: TrainBackend> Training<'_, B> {
             let mut loss = 0.0;
             for number in 0..count {
                 let Some(batch) = batches.next() else { break };
-                loss += self.learn(batch?, number as u64, &mut gradients);
+                loss += self.learn(batch?, number as u64, &mut gradients)?;
             }
             let factor = self.schedule.factor(self.progress.steps_before + self.progress.step);
             let norm = self.step(&gradients, weight, factor)?;
@@ -573,7 +580,7 @@ impl<B: TrainBackend> Training<'_, B> {
         batch: LoadedBatch,
         number: u64,
         gradients: &mut NamedGradients<B::InnerBackend>,
-    ) -> f64 {
+    ) -> Result<f64, NetworkError> {
         let config = &self.job.trainer;
         let LoadedBatch { clips, excerpts } = batch;
         let of = |excerpt: &Excerpt| &self.job.training[excerpt.source];
@@ -589,9 +596,11 @@ impl<B: TrainBackend> Training<'_, B> {
             loss: config.loss,
             scale: self.progress.loss_scale.scale(),
         };
+        let clips = clips.on(self.device, config.loader.pinned);
+        self.network.check_clips(&clips.extents)?;
         let outcome = backward(
             &self.network,
-            clips.on(self.device, config.loader.pinned),
+            clips,
             &targets,
             &context,
             config.block_checkpointing,
@@ -599,7 +608,7 @@ impl<B: TrainBackend> Training<'_, B> {
         );
         let network = self.network.clone();
         self.network = update_statistics(network, outcome.statistics);
-        outcome.loss
+        Ok(outcome.loss)
     }
 
     /// Moves the weights; gives the length of the mean gradient.
@@ -622,8 +631,7 @@ impl<B: TrainBackend> Training<'_, B> {
             return Ok(norm);
         }
         self.progress.skipped_in_a_row = 0;
-        let limit = self.job.trainer.clip_norm;
-        let shorten = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
+        let shorten = shortening(norm, self.job.trainer.clip_norm);
         let network = self.network.clone();
         self.network = self.optimizer.step(network, gradients, mean * shorten, schedule);
         Ok(norm)
@@ -677,6 +685,7 @@ impl TrainerConfig {
     /// # Errors
     /// The setting, what it may be and what it is.
     pub fn check(&self, network: &NetworkConfig) -> Result<(), NetworkError> {
+        network.check()?;
         let wrong =
             |key: &str, expected: &str, found: String| NetworkError::setting(key, expected, found);
         let positive: BTreeMap<&str, u64> = BTreeMap::from([
@@ -695,15 +704,14 @@ impl TrainerConfig {
         }
         let AdamWConfig { backbone_learning_rate, head_learning_rate, weight_decay, .. } =
             self.optimizer;
-        for (key, value) in [
-            ("learning_rate", head_learning_rate),
-            ("backbone_learning_rate", backbone_learning_rate),
-        ] {
-            if !(value > 0.0 && value <= 10.0) {
-                return Err(wrong(key, "above 0, at most 10", value.to_string()));
-            }
+        if !(head_learning_rate > 0.0 && head_learning_rate <= 10.0) {
+            let found = head_learning_rate.to_string();
+            return Err(wrong("learning_rate", "above 0, at most 10", found));
         }
         for (key, value, most) in [
+            // At 0 the backbone stays as it is, and only the rest learns.
+            ("backbone_learning_rate", backbone_learning_rate, 10.0),
+            ("focal_alpha", self.loss.focal_alpha.unwrap_or(0.0), 1.0),
             ("weight_decay", weight_decay, 10.0),
             ("warmup_epochs", self.warmup_epochs, self.epochs as f64),
             ("last_share", self.last_share, 1.0),
