@@ -88,11 +88,11 @@ fn cnn_kernels<T: Element>(grid: [usize; 3], batch: usize, sums: &mut BTreeMap<&
     let row = |count: usize, seed: u64| -> Vec<T> {
         noise(count, seed).into_iter().map(T::from_f32).collect()
     };
-    let mut convolve = |input: usize,
-                        output: usize,
-                        size: usize,
-                        of_input: bool,
-                        sums: &mut BTreeMap<_, _>| {
+    let convolve = |input: usize,
+                    output: usize,
+                    size: usize,
+                    of_input: bool,
+                    sums: &mut BTreeMap<_, _>| {
         let spec = ConvSpec::same(batch, input, output, grid, [size; 3]);
         let geometry = ConvGeometry::new(spec).unwrap();
         let weights = noise(geometry.weights_len(), 2);

@@ -314,7 +314,8 @@ fn network_of(
     if !(0.0..=0.9).contains(&dropout) {
         return Err(NetworkError::setting("dropout", "0 to 0.9", dropout));
     }
-    let backbone = || -> Result<VisionTransformerConfig, NetworkError> {
+    // `heads`: of what reads the backbone's vectors; they share its width, as its own do.
+    let backbone = |heads: usize| -> Result<VisionTransformerConfig, NetworkError> {
         let own = if small {
             VisionTransformerConfig::small()
         } else {
@@ -325,8 +326,9 @@ fn network_of(
         if !(1..=48).contains(&depth) {
             return Err(NetworkError::setting("depth", "1 to 48", depth));
         }
-        if width == 0 || width > 4096 || !width.is_multiple_of(own.heads) {
-            let expected = format!("a multiple of {}, at most 4096", own.heads);
+        let fits = width.is_multiple_of(own.heads) && width.is_multiple_of(heads);
+        if width == 0 || width > 4096 || !fits {
+            let expected = format!("a multiple of {} and {heads}, at most 4096", own.heads);
             return Err(NetworkError::setting("width", &expected, width));
         }
         Ok(VisionTransformerConfig { width, depth, ..own })
@@ -341,21 +343,23 @@ fn network_of(
             })
         }
         ModelKind::VitGru => {
-            let own = VitGruConfig { backbone: backbone()?, dropout, ..VitGruConfig::default() };
+            let own = VitGruConfig { backbone: backbone(1)?, dropout, ..VitGruConfig::default() };
             NetworkConfig::VitGru(if small { VitGruConfig { hidden: 64, ..own } } else { own })
         }
         ModelKind::VitTransformer => {
             let positions = take.flag("positions", true)?;
-            let own = VitTransformerConfig {
-                backbone: backbone()?,
-                dropout,
-                positions,
-                ..VitTransformerConfig::default()
-            };
-            NetworkConfig::VitTransformer(if small {
+            let own = VitTransformerConfig::default();
+            let own = if small {
                 VitTransformerConfig { feed_forward: 192, heads: 4, ..own }
             } else {
                 own
+            };
+            let backbone = backbone(own.heads)?;
+            NetworkConfig::VitTransformer(VitTransformerConfig {
+                backbone,
+                dropout,
+                positions,
+                ..own
             })
         }
         _ => {
