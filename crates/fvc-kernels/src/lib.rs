@@ -14,7 +14,7 @@
 //! | `geometry` | checked sizes |
 //! | `convolution`, `matmul` | what has two engines |
 //! | [`onednn`], `portable` | the engines |
-//! | `pool`, `normalize` | the rest |
+//! | `pool`, `normalize`, `rows` | the rest |
 //! | `instructions` | loops compiled for several instruction sets |
 //!
 //! ```
@@ -44,6 +44,7 @@ mod normalize;
 pub mod onednn;
 mod pool;
 mod portable;
+mod rows;
 
 pub use convolution::{
     convolution_backward_data, convolution_backward_weights, convolution_forward,
@@ -53,9 +54,13 @@ pub use engine::{Engine, bf16_is_fast};
 pub use error::KernelError;
 pub use geometry::{ConvGeometry, ConvSpec, PoolGeometry, PoolSpec};
 pub use half::bf16;
-pub use matmul::matmul;
+pub use matmul::{matmul, matmul_of_batch};
 pub use normalize::{
     ChannelStatistics, NormalizeMode, affine, channel_statistics, global_average_backward,
     global_average_forward, normalize_backward, normalize_backward_across, normalize_forward,
 };
 pub use pool::{average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward};
+pub use rows::{
+    from_f32, gelu_backward, gelu_forward, layer_norm_backward, layer_norm_forward,
+    softmax_backward, softmax_forward, sum_rows, to_f32,
+};

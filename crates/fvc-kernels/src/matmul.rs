@@ -14,22 +14,48 @@ use crate::{onednn, portable};
 /// A size of zero, a slice of another length; oneDNN asked for where it is not; a failure inside it.
 pub fn matmul<T: Element>(
     engine: Engine,
-    [m, n, k]: [usize; 3],
+    sizes: [usize; 3],
     turned: [bool; 2],
     a: &[T],
     b: &[T],
     c: &mut [f32],
 ) -> Result<(), KernelError> {
-    if m == 0 || n == 0 || k == 0 {
-        return Err(KernelError::Geometry(format!("a product of {m} x {k} and {k} x {n}")));
+    matmul_of_batch(engine, 1, sizes, turned, a, b, None, c)
+}
+
+/// As many products as [`matmul`] gives one, one after the other in each slice; `bias` [n] is added to every
+/// row of all.
+///
+/// # Errors
+///
+/// As [`matmul`]'s.
+#[allow(clippy::too_many_arguments, reason = "as a matrix product has everywhere")]
+pub fn matmul_of_batch<T: Element>(
+    engine: Engine,
+    batch: usize,
+    [m, n, k]: [usize; 3],
+    turned: [bool; 2],
+    a: &[T],
+    b: &[T],
+    bias: Option<&[f32]>,
+    c: &mut [f32],
+) -> Result<(), KernelError> {
+    if batch == 0 || m == 0 || n == 0 || k == 0 {
+        return Err(KernelError::Geometry(format!("{batch} products of {m} x {k} and {k} x {n}")));
     }
-    expect_length("a", volume("a", &[m, k])?, a.len())?;
-    expect_length("b", volume("b", &[k, n])?, b.len())?;
-    expect_length("c", volume("c", &[m, n])?, c.len())?;
+    expect_length("a", volume("a", &[batch, m, k])?, a.len())?;
+    expect_length("b", volume("b", &[batch, k, n])?, b.len())?;
+    expect_length("c", volume("c", &[batch, m, n])?, c.len())?;
+    if let Some(bias) = bias {
+        expect_length("bias", n, bias.len())?;
+    }
     engine.check()?;
-    if engine == Engine::OneDnn && onednn::matmul([m, n, k], turned, a, b, c)? {
+    if engine == Engine::OneDnn && onednn::matmul(batch, [m, n, k], turned, a, b, bias, &mut *c)? {
         return Ok(());
     }
-    portable::matmul([m, n, k], turned, a, b, c);
+    let each = a.chunks_exact(m * k).zip(b.chunks_exact(k * n)).zip(c.chunks_exact_mut(m * n));
+    for ((a, b), c) in each {
+        portable::matmul([m, n, k], turned, a, b, bias, c);
+    }
     Ok(())
 }

@@ -134,7 +134,34 @@ pub trait NetworkBackend: Backend {
         weight: Tensor<Self, 2>,
         bias: Option<Tensor<Self, 1>>,
         format: DType,
+        engine: Engine,
     ) -> Tensor<Self, 2> {
+        let _ = engine;
         portable::affine(input, weight, bias, format)
+    }
+
+    /// softmax(q k^T) v over the last two axes of query, key and value, each `[batch, heads, tokens, width]`:
+    /// the products in `format`, the softmax in f32, given as f32.
+    fn attend(parts: [Tensor<Self, 4>; 3], format: DType, engine: Engine) -> Tensor<Self, 4> {
+        let _ = engine;
+        portable::attend(parts, format)
+    }
+
+    /// Layer normalisation of each row of `[rows, width]`, in f32.
+    fn normalize_rows(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        epsilon: f64,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
+        let _ = engine;
+        portable::layer_norm(input, weight, bias, epsilon)
+    }
+
+    /// GELU by the error function, in f32.
+    fn gelu_rows(input: Tensor<Self, 2>, engine: Engine) -> Tensor<Self, 2> {
+        let _ = engine;
+        portable::gelu(input)
     }
 }

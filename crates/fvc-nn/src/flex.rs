@@ -13,20 +13,20 @@ use burn::tensor::{Bytes, DType, FloatDType, Shape, Tensor, TensorMetadata, Tens
 use fvc_kernels::{
     ConvGeometry, ConvSpec, Element, KernelError, NormalizeMode, PoolGeometry, PoolSpec, affine,
     bf16, channel_statistics, convolution_backward_data, convolution_backward_weights,
-    convolution_forward, global_average_backward, global_average_forward, matmul,
-    max_pool_backward, max_pool_forward, normalize_backward_across, normalize_forward,
+    convolution_forward, from_f32, global_average_backward, global_average_forward,
+    max_pool_backward, max_pool_forward, normalize_backward_across, normalize_forward, to_f32,
 };
 
 use std::sync::Arc;
 
 use crate::across::{Across, PassSums, sum_in_graph};
 use crate::backend::{NetworkBackend, NormOptions, Normalized, Window};
-use crate::{Engine, Extents, portable};
+use crate::{Engine, Extents, flex_rows, portable};
 
 /// What a kernel gave. Shapes are the network's own, so that an error is a fault of its code; Burn's
 /// operators end in the same way then.
 #[allow(clippy::panic, reason = "operators of Burn have no errors; no input reaches this")]
-fn sound<T>(result: Result<T, KernelError>) -> T {
+pub(crate) fn sound<T>(result: Result<T, KernelError>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => panic!("a layer of wrong shape: {error}"),
@@ -43,8 +43,25 @@ fn convolutions_take(engine: Engine, format: DType) -> bool {
     kernels_take(engine, format) && fvc_kernels::onednn::status().is_available()
 }
 
+/// Whether a product goes to oneDNN: in bf16 any, in f32 what is large enough to be worth its code.
+fn products_take<B: NetworkBackend>(
+    engine: Engine,
+    format: DType,
+    input: &Tensor<B, 2>,
+    weight: &Tensor<B, 2>,
+) -> bool {
+    let ([rows, width], [out, _]) = (input.dims(), weight.dims());
+    // A product of no numbers is none of oneDNN's.
+    let terms = rows * width * out;
+    let least = if format == DType::BF16 { 1 } else { LEAST_F32 };
+    convolutions_take(engine, format) && terms >= least
+}
+
+/// Multiplications of a product in f32 from which on oneDNN is asked.
+const LEAST_F32: usize = 1 << 22;
+
 /// A number type as Burn names it.
-trait Format: Element + burn::tensor::Element + bytemuck::Pod {
+pub(crate) trait Format: Element + burn::tensor::Element + bytemuck::Pod {
     const FORMAT: DType;
 }
 
@@ -69,8 +86,10 @@ macro_rules! by_format {
     };
 }
 
+pub(crate) use by_format;
+
 /// A tensor of these numbers.
-fn tensor<T: Format>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
+pub(crate) fn tensor<T: Format>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     FlexTensor::new(
         Bytes::from_elems(values),
         Layout::contiguous(Shape::from(shape.to_vec())),
@@ -78,27 +97,50 @@ fn tensor<T: Format>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     )
 }
 
-/// The same numbers one after the other, in this format.
-fn plain(tensor: FlexTensor, format: DType) -> FlexTensor {
-    let tensor = if tensor.dtype() == format {
-        tensor
-    } else {
-        let format = if format == DType::BF16 { FloatDType::BF16 } else { FloatDType::F32 };
-        Flex::float_cast(tensor, format)
+/// The same numbers one after the other, in their own format.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    let size = match tensor.dtype() {
+        DType::BF16 | DType::F16 => 2,
+        DType::F64 => 8,
+        _ => 4,
     };
     // A view is copied; so is a part of a larger storage.
     let whole = tensor.layout().start_offset() == 0
-        && tensor.bytes().len()
-            == tensor.layout().num_elements() * if format == DType::BF16 { 2 } else { 4 };
+        && tensor.bytes().len() == tensor.layout().num_elements() * size;
     if whole && tensor.is_contiguous() { tensor } else { FlexTensor::from_data(tensor.into_data()) }
 }
 
-fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+/// The same numbers one after the other, in this format. Burn converts by way of f64, number by number, which
+/// took most of a vision transformer's forward pass in bf16.
+pub(crate) fn plain(own: FlexTensor, format: DType) -> FlexTensor {
+    match (own.dtype(), format) {
+        (from, to) if from == to => contiguous(own),
+        (DType::F32, DType::BF16) => {
+            let own = contiguous(own);
+            let mut values = vec![bf16::ZERO; numbers(&own).len()];
+            sound(from_f32(numbers(&own), &mut values));
+            tensor(values, &own.shape())
+        }
+        (DType::BF16, DType::F32) => {
+            let own = contiguous(own);
+            let from = own.storage::<bf16>();
+            let mut values = vec![0.0; from.len()];
+            sound(to_f32(from, &mut values));
+            tensor(values, &own.shape())
+        }
+        _ => {
+            let format = if format == DType::BF16 { FloatDType::BF16 } else { FloatDType::F32 };
+            contiguous(Flex::float_cast(own, format))
+        }
+    }
+}
+
+pub(crate) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     let shape = tensor.shape();
     std::array::from_fn(|axis| shape[axis])
 }
 
-fn numbers(tensor: &FlexTensor) -> &[f32] {
+pub(crate) fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.storage::<f32>()
 }
 
@@ -545,67 +587,17 @@ impl Backward<Flex, 1> for AverageStep {
     }
 }
 
-// -------------------------------------------------------------------------------------- linear in bf16
-
-/// `[m, k]` (or its transpose) times `[k, n]` (or its transpose), rounded to bf16 before, summed in f32.
-fn product(
-    sizes: [usize; 3],
-    turned: [bool; 2],
-    left: &FlexTensor,
-    right: &FlexTensor,
-) -> FlexTensor {
-    let mut output = vec![0.0; sizes[0] * sizes[1]];
-    let (left, right) = (left.storage::<bf16>(), right.storage::<bf16>());
-    sound(matmul(fvc_kernels::Engine::OneDnn, sizes, turned, left, right, &mut output));
-    tensor(output, &sizes[..2])
-}
-
-#[derive(Debug)]
-struct AffineStep;
-
-/// Input and weight, both rounded.
-#[derive(Clone, Debug)]
-struct AffineState {
-    input: FlexTensor,
-    weight: FlexTensor,
-}
-
-impl Backward<Flex, 2> for AffineStep {
-    type State = AffineState;
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 2>,
-        gradients: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let AffineState { input, weight } = ops.state;
-        let from_above = plain(gradients.consume::<Flex>(&ops.node), DType::BF16);
-        let ([rows, width], [out, _]) = (dims(&input), dims::<2>(&weight));
-        let [of_input, of_weight] = ops.parents;
-        if let Some(parent) = of_input {
-            let own = product([rows, width, out], [false, false], &from_above, &weight);
-            gradients.register::<Flex>(parent.id, own);
-        }
-        if let Some(parent) = of_weight {
-            let own = product([out, width, rows], [true, false], &from_above, &input);
-            gradients.register::<Flex>(parent.id, own);
-        }
-    }
-}
-
-fn affine_low(input: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
-    let ([rows, width], [out, _]) = (dims(input), dims::<2>(weight));
-    product([rows, out, width], [false, true], input, weight)
-}
-
 // ---------------------------------------------------------------------------------------- without graph
 
-fn float<B: NetworkBackend, const D: usize>(tensor: Tensor<B, D>) -> B::FloatTensorPrimitive {
+pub(crate) fn float<B: NetworkBackend, const D: usize>(
+    tensor: Tensor<B, D>,
+) -> B::FloatTensorPrimitive {
     tensor.into_primitive().tensor()
 }
 
-fn lift<B: NetworkBackend, const D: usize>(primitive: B::FloatTensorPrimitive) -> Tensor<B, D> {
+pub(crate) fn lift<B: NetworkBackend, const D: usize>(
+    primitive: B::FloatTensorPrimitive,
+) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
 }
 
@@ -673,15 +665,42 @@ impl NetworkBackend for Flex {
         weight: Tensor<Self, 2>,
         bias: Option<Tensor<Self, 1>>,
         format: DType,
+        engine: Engine,
     ) -> Tensor<Self, 2> {
-        if format != DType::BF16 || !convolutions_take(Engine::Fast, format) {
-            return portable::affine(input, weight, bias, format);
+        if products_take(engine, format, &input, &weight) {
+            flex_rows::affine_alone(input, weight, bias, format)
+        } else {
+            portable::affine(input, weight, bias, format)
         }
-        let (input, weight) = (plain(float(input), format), plain(float(weight), format));
-        let output = lift(affine_low(&input, &weight));
-        match bias {
-            Some(bias) => output + bias.unsqueeze(),
-            None => output,
+    }
+
+    fn attend(parts: [Tensor<Self, 4>; 3], format: DType, engine: Engine) -> Tensor<Self, 4> {
+        if convolutions_take(engine, format) {
+            flex_rows::attend_alone(parts, format)
+        } else {
+            portable::attend(parts, format)
+        }
+    }
+
+    fn normalize_rows(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        epsilon: f64,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
+        if kernels_take(engine, DType::F32) {
+            flex_rows::layer_norm_alone(input, weight, bias, epsilon)
+        } else {
+            portable::layer_norm(input, weight, bias, epsilon)
+        }
+    }
+
+    fn gelu_rows(input: Tensor<Self, 2>, engine: Engine) -> Tensor<Self, 2> {
+        if kernels_take(engine, DType::F32) {
+            flex_rows::gelu_alone(input)
+        } else {
+            portable::gelu(input)
         }
     }
 }
@@ -780,14 +799,10 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         // The number of parents is part of an operation's type.
         macro_rules! prepared {
             ($count:literal) => {{
-                let nodes: Result<[_; $count], _> = nodes.try_into();
-                match nodes {
-                    Ok(nodes) => match NormStep.prepare::<C>(nodes).compute_bound().stateful() {
-                        OpsKind::Tracked(prepared) => prepared.finish(state, output),
-                        OpsKind::UnTracked(prepared) => prepared.finish(output),
-                    },
-                    // The arms below count them.
-                    Err(_) => unreachable!("as many nodes as were counted"),
+                let nodes: [_; $count] = std::array::from_fn(|at| nodes[at].clone());
+                match NormStep.prepare::<C>(nodes).compute_bound().stateful() {
+                    OpsKind::Tracked(prepared) => prepared.finish(state, output),
+                    OpsKind::UnTracked(prepared) => prepared.finish(output),
                 }
             }};
         }
@@ -824,24 +839,42 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         weight: Tensor<Self, 2>,
         bias: Option<Tensor<Self, 1>>,
         format: DType,
+        engine: Engine,
     ) -> Tensor<Self, 2> {
-        if format != DType::BF16 || !convolutions_take(Engine::Fast, format) {
-            return portable::affine(input, weight, bias, format);
+        if products_take(engine, format, &input, &weight) {
+            flex_rows::affine_tracked(input, weight, bias, format)
+        } else {
+            portable::affine(input, weight, bias, format)
         }
-        let (input, weight) = (float(input), float(weight));
-        let state = AffineState {
-            input: plain(input.primitive, format),
-            weight: plain(weight.primitive, format),
-        };
-        let output = affine_low(&state.input, &state.weight);
-        let nodes = [input.node, weight.node];
-        let output = lift(match AffineStep.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(state, output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        });
-        match bias {
-            Some(bias) => output + bias.unsqueeze(),
-            None => output,
+    }
+
+    fn attend(parts: [Tensor<Self, 4>; 3], format: DType, engine: Engine) -> Tensor<Self, 4> {
+        if convolutions_take(engine, format) {
+            flex_rows::attend_tracked(parts, format)
+        } else {
+            portable::attend(parts, format)
+        }
+    }
+
+    fn normalize_rows(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 1>,
+        bias: Tensor<Self, 1>,
+        epsilon: f64,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
+        if kernels_take(engine, DType::F32) {
+            flex_rows::layer_norm_tracked(input, weight, bias, epsilon)
+        } else {
+            portable::layer_norm(input, weight, bias, epsilon)
+        }
+    }
+
+    fn gelu_rows(input: Tensor<Self, 2>, engine: Engine) -> Tensor<Self, 2> {
+        if kernels_take(engine, DType::F32) {
+            flex_rows::gelu_tracked(input)
+        } else {
+            portable::gelu(input)
         }
     }
 }

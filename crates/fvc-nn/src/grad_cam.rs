@@ -46,6 +46,7 @@ pub fn grad_cam<B: TrainBackend>(
         let found = format!("{sizes:?}");
         return Err(NetworkError::setting("clips", "frames, rows and columns above 0", found));
     }
+    network.check_clips(&clips.extents)?;
     let first = network.blocks() - blocks_with_graph(network);
     let without_graph = network.valid();
     let mut activation = clips;

@@ -269,15 +269,34 @@ impl<B: Backend> LayerNorm<B> {
             epsilon,
         }
     }
+}
 
-    /// Any shape with the width as its last axis.
-    pub fn forward<const D: usize>(&self, input: Tensor<B, D>) -> Tensor<B, D> {
-        let input = input.cast(DType::F32);
-        let centred = input.clone() - input.mean_dim(D - 1);
-        let variance = centred.clone().square().mean_dim(D - 1);
-        centred / (variance + self.epsilon).sqrt() * self.weight.val().unsqueeze()
-            + self.bias.val().unsqueeze()
+impl<B: NetworkBackend> LayerNorm<B> {
+    /// Any shape with the width as its last axis, to the same in f32.
+    pub fn forward<const D: usize>(
+        &self,
+        input: Tensor<B, D>,
+        context: &Context<B>,
+    ) -> Tensor<B, D> {
+        let (shape, weight, bias) = (input.dims(), self.weight.val(), self.bias.val());
+        B::normalize_rows(rows(input), weight, bias, self.epsilon, context.engine()).reshape(shape)
     }
+}
+
+/// Any shape as rows of its last axis.
+fn rows<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, 2> {
+    let shape: [usize; D] = input.dims();
+    let width = shape[D - 1];
+    input.reshape([shape.iter().product::<usize>() / width.max(1), width])
+}
+
+/// x times the share of the normal distribution below it (Hendrycks and Gimpel 2016).
+pub fn gelu<B: NetworkBackend, const D: usize>(
+    input: Tensor<B, D>,
+    context: &Context<B>,
+) -> Tensor<B, D> {
+    let shape: [usize; D] = input.dims();
+    B::gelu_rows(rows(input), context.engine()).reshape(shape)
 }
 
 /// A linear layer with PyTorch's weight.
@@ -344,11 +363,9 @@ pub(crate) fn linear<B: NetworkBackend, const D: usize>(
     context: &Context<B>,
 ) -> Tensor<B, D> {
     let mut shape: [usize; D] = input.dims();
-    let width = shape[D - 1];
-    let rows = shape.iter().product::<usize>() / width.max(1);
     let format = format_of(LayerKind::Linear, context.precision());
     shape[D - 1] = weight.dims()[0];
-    B::affine(input.reshape([rows, width]), weight, bias, format).reshape(shape)
+    B::affine(rows(input), weight, bias, format, context.engine()).reshape(shape)
 }
 
 /// Sets a share of values to 0 and makes up for it by the others (Srivastava et al. 2014); in evaluation
@@ -375,7 +392,7 @@ pub fn dropout<B: NetworkBackend, const D: usize>(
 /// Attention over the last but one axis: softmax(q k^T / sqrt(width)) v, for `[batch, heads, tokens,
 /// width]` (Vaswani et al. 2017). Positions where `hidden` (`[batch, 1, 1, tokens]`) is true are not
 /// looked at.
-pub(crate) fn attention<B: NetworkBackend>(
+pub fn attention<B: NetworkBackend>(
     [query, key, value]: [Tensor<B, 4>; 3],
     hidden: Option<Tensor<B, 4, Bool>>,
     share: f64,
@@ -384,6 +401,10 @@ pub(crate) fn attention<B: NetworkBackend>(
     let width = query.dims()[3];
     let format = format_of(LayerKind::Attention, context.precision());
     let query = query * (1.0 / (width as f64).sqrt());
+    let keeps_all = context.mode() == Mode::Evaluation || share <= 0.0;
+    if hidden.is_none() && keeps_all {
+        return B::attend([query, key, value], format, context.engine());
+    }
     let mut scores = query.cast(format).matmul(key.cast(format).swap_dims(2, 3)).cast(DType::F32);
     if let Some(hidden) = hidden {
         let shape = scores.dims();

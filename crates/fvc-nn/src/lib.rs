@@ -17,6 +17,7 @@ mod event_file;
 mod exchange;
 mod extents;
 mod flex;
+mod flex_rows;
 mod grad_cam;
 mod layers;
 mod loader;
@@ -35,6 +36,7 @@ mod sampler;
 mod saved;
 mod schedule;
 mod settings;
+mod soundness;
 mod step;
 mod stop_metric;
 mod trainer;
@@ -55,7 +57,7 @@ pub use extents::Extents;
 pub use grad_cam::{Heat, grad_cam, write_png};
 pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
-    dropout,
+    attention, dropout, gelu,
 };
 pub use loader::{LoadedBatch, Loader, load_batch};
 pub use loss::{Loss, LossKind};
@@ -67,7 +69,9 @@ pub use models::variable_ar_cnn::{Inception3d, VariableArCnn, VariableArCnnConfi
 pub use models::vision_transformer::{VisionTransformer, VisionTransformerConfig};
 pub use models::vit_sequence::{VitGru, VitGruConfig, VitTransformer, VitTransformerConfig};
 pub use network::{FrameShape, Network, NetworkConfig, log_odds};
-pub use optimizer::{AdamW, AdamWConfig, NamedGradients, TrainBackend, update_statistics};
+pub use optimizer::{
+    AdamW, AdamWConfig, NamedGradients, TrainBackend, global_norm, shortening, update_statistics,
+};
 pub use random::CounterRandom;
 pub use sampler::{Excerpt, Sampler, Source, bucketed, whole};
 pub use saved::{NetworkReader, SavedNetwork};

@@ -22,13 +22,21 @@ pub struct Loss {
     pub kind: LossKind,
     /// Exponent of the focal loss.
     pub focal_gamma: f64,
+    /// What the focal loss weighs fakes by; real ones by 1 less it. None: both by 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub focal_alpha: Option<f64>,
     /// Share of each label that is given to the other class (Szegedy et al. 2016).
     pub label_smoothing: f64,
 }
 
 impl Default for Loss {
     fn default() -> Self {
-        Self { kind: LossKind::BinaryCrossEntropy, focal_gamma: 2.0, label_smoothing: 0.0 }
+        Self {
+            kind: LossKind::BinaryCrossEntropy,
+            focal_gamma: 2.0,
+            focal_alpha: None,
+            label_smoothing: 0.0,
+        }
     }
 }
 
@@ -49,16 +57,27 @@ impl Loss {
         let targets =
             row(labels.iter().map(|label| label * (1.0 - smoothing) + smoothing / 2.0).collect());
         let z = log_odds.cast(DType::F32);
-        // max(z, 0) - z y + ln(1 + e^-|z|): no overflow on either side.
-        let softplus = z.clone().abs().neg().exp().log1p();
-        let entropy = z.clone().clamp_min(0.0) - z.clone() * targets + softplus;
+        // max(z, 0) - z y + ln(1 + e^-|z|): no overflow on either side. The maximum is written as (z + |z|) / 2,
+        // which is exact, and whose gradient at 0, where a clip of nothing but zeros is, is 1/2 as it must be.
+        let size = z.clone().abs();
+        let rest = size.clone().neg().exp().log1p();
+        let entropy = (z.clone() + size.clone()) * 0.5 - z.clone() * targets + rest.clone();
         let loss = match self.kind {
             LossKind::BinaryCrossEntropy => entropy,
             LossKind::Focal => {
-                // The probability of the other class: the logistic function of z towards it.
+                // The logarithm of the other class's probability, of which a power is a multiple: the power
+                // itself has no gradient where the probability is 0, with an exponent below 1.
                 let signs = row(labels.iter().map(|label| 1.0 - 2.0 * label).collect());
-                let other = burn::tensor::activation::sigmoid(z * signs);
-                entropy * other.powf_scalar(self.focal_gamma)
+                let other = (z * signs - size) * 0.5 - rest;
+                let focal = entropy * (other * self.focal_gamma).exp();
+                match self.focal_alpha {
+                    None => focal,
+                    Some(alpha) => {
+                        let alpha = alpha as f32;
+                        let share = |label: &f32| label * alpha + (1.0 - label) * (1.0 - alpha);
+                        focal * row(labels.iter().map(share).collect())
+                    }
+                }
             }
         };
         (loss * row(weights.to_vec())).sum()

@@ -47,6 +47,13 @@ impl Default for AdamWConfig {
     }
 }
 
+impl AdamWConfig {
+    /// The learning rate of a parameter.
+    fn rate_of(&self, name: &str) -> f64 {
+        if is_backbone(name) { self.backbone_learning_rate } else { self.head_learning_rate }
+    }
+}
+
 /// Gradients by the name of their parameter, each as a row.
 pub type NamedGradients<B> = BTreeMap<String, Tensor<B, 1>>;
 
@@ -85,7 +92,7 @@ impl<B: TrainBackend> ModuleVisitor<B> for GatherGradients<'_, B> {
 }
 
 /// The root of the sum of squares of all gradients.
-pub(crate) fn global_norm<B: Backend>(gradients: &NamedGradients<B>) -> f64 {
+pub fn global_norm<B: Backend>(gradients: &NamedGradients<B>) -> f64 {
     let squares: Vec<Tensor<B, 1>> =
         gradients.values().map(|gradient| gradient.clone().square().sum()).collect();
     if squares.is_empty() {
@@ -94,6 +101,12 @@ pub(crate) fn global_norm<B: Backend>(gradients: &NamedGradients<B>) -> f64 {
     // One transfer for all.
     let sums: Vec<f32> = Tensor::cat(squares, 0).into_data().to_vec().unwrap_or_default();
     sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt()
+}
+
+/// What gradients of this length are multiplied by to be no longer than `limit`; 1 where there is none (0).
+/// PyTorch's `clip_grad_norm_` is the same but for the 1e-6 that it adds to the length.
+pub fn shortening(norm: f64, limit: f64) -> f64 {
+    if limit > 0.0 && norm > limit { limit / norm } else { 1.0 }
 }
 
 /// `AdamW` (Loshchilov and Hutter 2019): decay apart from the gradient.
@@ -125,6 +138,10 @@ impl<B: TrainBackend> ModuleMapper<B> for Step<'_, B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let name = self.path.name();
         let Some(gradient) = self.gradients.get(&name) else { return param };
+        if self.optimizer.config.rate_of(&name) <= 0.0 {
+            // Not even the sign of a zero changes.
+            return param;
+        }
         let gradient = gradient.clone() * self.factor;
         let learns = param.is_require_grad();
         param
@@ -157,12 +174,7 @@ impl<B: Backend> AdamW<B> {
         decays: bool,
     ) -> Tensor<B, 1> {
         let AdamWConfig { beta1, beta2, epsilon, .. } = self.config;
-        let rate = schedule
-            * if is_backbone(name) {
-                self.config.backbone_learning_rate
-            } else {
-                self.config.head_learning_rate
-            };
+        let rate = schedule * self.config.rate_of(name);
         let (steps, first, second) = match self.moments.remove(name) {
             Some((steps, first, second)) => (
                 steps + 1,

@@ -126,6 +126,31 @@ pub fn affine<B: Backend>(
     }
 }
 
+/// See [`crate::NetworkBackend::attend`].
+pub fn attend<B: Backend>([query, key, value]: [Tensor<B, 4>; 3], format: DType) -> Tensor<B, 4> {
+    let scores = query.cast(format).matmul(key.cast(format).swap_dims(2, 3)).cast(DType::F32);
+    let weights = activation::softmax(scores, 3);
+    weights.cast(format).matmul(value.cast(format)).cast(DType::F32)
+}
+
+/// See [`crate::NetworkBackend::normalize_rows`].
+pub fn layer_norm<B: Backend>(
+    input: Tensor<B, 2>,
+    weight: Tensor<B, 1>,
+    bias: Tensor<B, 1>,
+    epsilon: f64,
+) -> Tensor<B, 2> {
+    let input = input.cast(DType::F32);
+    let centred = input.clone() - input.mean_dim(1);
+    let variance = centred.clone().square().mean_dim(1);
+    centred / (variance + epsilon).sqrt() * weight.unsqueeze() + bias.unsqueeze()
+}
+
+/// See [`crate::NetworkBackend::gelu_rows`].
+pub fn gelu<B: Backend>(input: Tensor<B, 2>) -> Tensor<B, 2> {
+    activation::gelu(input.cast(DType::F32))
+}
+
 /// See [`crate::NetworkBackend::global_average`].
 pub fn global_average<B: Backend>(clip: Tensor<B, 5>, extents: &Extents) -> Tensor<B, 2> {
     let [batch, frames, rows, columns, channels] = clip.dims();

@@ -45,6 +45,7 @@ impl SavedNetwork {
     /// # Errors
     /// The file is not there, is another, or does not have all weights.
     pub fn load<B: NetworkBackend>(&self, folder: &Path) -> Result<Network<B>, NetworkError> {
+        self.network.check()?;
         let plain = Path::new(&self.weights_file).components().count() == 1;
         let path = folder.join(&self.weights_file);
         let wrong = |expected: &str, found: String| NetworkError::File {

@@ -73,7 +73,7 @@ const ROWS: [Row; 4] = [
 ];
 
 /// The parameters that every network has, with what they mean.
-pub const PARAMETERS: [(&str, &str); 36] = [
+pub const PARAMETERS: [(&str, &str); 37] = [
     ("configuration", "reference, or small: for processors"),
     ("size", "which of the clip store's sizes it learns from; the first where none is named"),
     ("stem_stride", "variable_ar_cnn: pixels from one position of the stem to the next, 1 to 4"),
@@ -94,6 +94,10 @@ pub const PARAMETERS: [(&str, &str); 36] = [
     ("clip_norm", "the longest gradient; 0: any"),
     ("loss", "binary_cross_entropy or focal"),
     ("focal_gamma", "exponent of the focal loss"),
+    (
+        "focal_alpha",
+        "what the focal loss weighs fakes by, real ones by 1 less it; both by 1 where none",
+    ),
     ("label_smoothing", "share of each label given to the other class"),
     ("class_balance", "sampler, weights or none"),
     ("patience", "epochs without gain that end training"),
@@ -310,7 +314,8 @@ fn network_of(
     if !(0.0..=0.9).contains(&dropout) {
         return Err(NetworkError::setting("dropout", "0 to 0.9", dropout));
     }
-    let backbone = || -> Result<VisionTransformerConfig, NetworkError> {
+    // `heads`: of what reads the backbone's vectors; they share its width, as its own do.
+    let backbone = |heads: usize| -> Result<VisionTransformerConfig, NetworkError> {
         let own = if small {
             VisionTransformerConfig::small()
         } else {
@@ -321,8 +326,9 @@ fn network_of(
         if !(1..=48).contains(&depth) {
             return Err(NetworkError::setting("depth", "1 to 48", depth));
         }
-        if width == 0 || width > 4096 || !width.is_multiple_of(own.heads) {
-            let expected = format!("a multiple of {}, at most 4096", own.heads);
+        let fits = width.is_multiple_of(own.heads) && width.is_multiple_of(heads);
+        if width == 0 || width > 4096 || !fits {
+            let expected = format!("a multiple of {} and {heads}, at most 4096", own.heads);
             return Err(NetworkError::setting("width", &expected, width));
         }
         Ok(VisionTransformerConfig { width, depth, ..own })
@@ -337,21 +343,23 @@ fn network_of(
             })
         }
         ModelKind::VitGru => {
-            let own = VitGruConfig { backbone: backbone()?, dropout, ..VitGruConfig::default() };
+            let own = VitGruConfig { backbone: backbone(1)?, dropout, ..VitGruConfig::default() };
             NetworkConfig::VitGru(if small { VitGruConfig { hidden: 64, ..own } } else { own })
         }
         ModelKind::VitTransformer => {
             let positions = take.flag("positions", true)?;
-            let own = VitTransformerConfig {
-                backbone: backbone()?,
-                dropout,
-                positions,
-                ..VitTransformerConfig::default()
-            };
-            NetworkConfig::VitTransformer(if small {
+            let own = VitTransformerConfig::default();
+            let own = if small {
                 VitTransformerConfig { feed_forward: 192, heads: 4, ..own }
             } else {
                 own
+            };
+            let backbone = backbone(own.heads)?;
+            NetworkConfig::VitTransformer(VitTransformerConfig {
+                backbone,
+                dropout,
+                positions,
+                ..own
             })
         }
         _ => {
@@ -399,6 +407,9 @@ fn trainer_of(
         LossKind::BinaryCrossEntropy,
     )?;
     own.loss.focal_gamma = take.number("focal_gamma", own.loss.focal_gamma)?;
+    if take.0.contains_key("focal_alpha") {
+        own.loss.focal_alpha = Some(take.number("focal_alpha", 0.25)?);
+    }
     own.loss.label_smoothing = take.number("label_smoothing", 0.0)?;
     own.class_balance = take.word(
         "class_balance",

@@ -17,13 +17,14 @@ use crate::collective::{Alone, Collective, CollectiveError};
 use crate::exchange::Exchange;
 use crate::loader::{LoadedBatch, Loader};
 use crate::loss_scale::LossScale;
-use crate::optimizer::{global_norm, is_backbone, update_statistics};
+use crate::optimizer::{global_norm, is_backbone, shortening, update_statistics};
 use crate::sampler::{Excerpt, Sampler, Source, bucketed, whole};
+use crate::soundness::check_size;
 use crate::step::{Graph, backward_in_parts};
 use crate::weights::ModulePath;
 use crate::{
-    AdamW, AdamWConfig, ClipSource, Context, CounterRandom, Engine, Loss, NamedGradients, Network,
-    NetworkBackend, NetworkConfig, NetworkError, Precision, Schedule, StopMetric, Targets,
+    AdamW, AdamWConfig, ClipKey, ClipSource, Context, CounterRandom, Engine, Loss, NamedGradients,
+    Network, NetworkBackend, NetworkConfig, NetworkError, Precision, Schedule, StopMetric, Targets,
     TrainBackend, WeightReport, Weights, log_odds,
 };
 
@@ -320,8 +321,9 @@ fn score_together<B: NetworkBackend>(
             break;
         }
         let LoadedBatch { clips, .. } = batch?;
-        let found =
-            log_odds(network.forward(clips.on(device, config.loader.pinned), &context)).into_data();
+        let clips = clips.on(device, config.loader.pinned);
+        network.check_clips(&clips.extents)?;
+        let found = log_odds(network.forward(clips, &context)).into_data();
         scores.extend(found.convert::<f32>().to_vec::<f32>().unwrap_or_default());
     }
     let mut all_stopped = [f64::from(u8::from(stopped))];
@@ -453,6 +455,11 @@ fn train_as_rank<B: TrainBackend>(
     collective: &dyn Collective,
 ) -> Result<(Trained, Option<WeightReport>), NetworkError> {
     job.trainer.check(&job.network)?;
+    // Before the first epoch, not when its turn comes.
+    for source in job.training.iter().chain(&job.validation) {
+        let (columns, rows) = clips.size(&ClipKey { content_id: source.content_id, variant: 0 })?;
+        check_size(job.network.smallest_clip(), &[[1, rows, columns]])?;
+    }
     let config = &job.trainer;
     let sampler = Sampler::new(&job.training, &**clips, config.seed, config.class_balance)?;
     let effective = config.batch * config.accumulation;
@@ -782,6 +789,7 @@ impl<B: TrainBackend> Training<'_, B> {
             sums.set_present(present);
         }
         let clips = clips.on(self.device, config.loader.pinned);
+        self.network.check_clips(&clips.extents)?;
         let outcome = match &mut self.exchange {
             Some(exchange) if last => {
                 // What a block adds to earlier rounds' gradients is complete: on its way at once.
@@ -845,8 +853,7 @@ impl<B: TrainBackend> Training<'_, B> {
             return Ok(norm);
         }
         self.progress.skipped_in_a_row = 0;
-        let limit = self.job.trainer.clip_norm;
-        let shorten = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
+        let shorten = shortening(norm, self.job.trainer.clip_norm);
         let network = self.network.clone();
         self.network = self.optimizer.step(network, gradients, mean * shorten, schedule);
         Ok(norm)
@@ -901,6 +908,7 @@ impl TrainerConfig {
     /// # Errors
     /// The setting, what it may be and what it is.
     pub fn check(&self, network: &NetworkConfig) -> Result<(), NetworkError> {
+        network.check()?;
         let wrong =
             |key: &str, expected: &str, found: String| NetworkError::setting(key, expected, found);
         let positive: BTreeMap<&str, u64> = BTreeMap::from([
@@ -919,15 +927,14 @@ impl TrainerConfig {
         }
         let AdamWConfig { backbone_learning_rate, head_learning_rate, weight_decay, .. } =
             self.optimizer;
-        for (key, value) in [
-            ("learning_rate", head_learning_rate),
-            ("backbone_learning_rate", backbone_learning_rate),
-        ] {
-            if !(value > 0.0 && value <= 10.0) {
-                return Err(wrong(key, "above 0, at most 10", value.to_string()));
-            }
+        if !(head_learning_rate > 0.0 && head_learning_rate <= 10.0) {
+            let found = head_learning_rate.to_string();
+            return Err(wrong("learning_rate", "above 0, at most 10", found));
         }
         for (key, value, most) in [
+            // At 0 the backbone stays as it is, and only the rest learns.
+            ("backbone_learning_rate", backbone_learning_rate, 10.0),
+            ("focal_alpha", self.loss.focal_alpha.unwrap_or(0.0), 1.0),
             ("weight_decay", weight_decay, 10.0),
             ("warmup_epochs", self.warmup_epochs, self.epochs as f64),
             ("last_share", self.last_share, 1.0),

@@ -10,27 +10,37 @@ use crate::element::{Element, ElementKind};
 use crate::error::KernelError;
 
 fn make(
+    batch: usize,
     [m, n, k]: [usize; 3],
     [turn_a, turn_b]: [bool; 2],
+    biased: bool,
     element: ElementKind,
 ) -> Result<Option<Plan>, KernelError> {
     let library = library()?;
     let matrix = |rows: usize, columns: usize, turned: bool, number: i32| {
-        let strides = if turned { [1, rows as i64] } else { [columns as i64, 1] };
-        MemoryDescriptor::by_strides(&[rows as i64, columns as i64], number, &strides)
+        let each = (rows * columns) as i64;
+        let strides = if turned { [each, 1, rows as i64] } else { [each, columns as i64, 1] };
+        let dims = [batch as i64, rows as i64, columns as i64];
+        // One product alone is of two axes, for which there are faster implementations.
+        let first = usize::from(batch == 1);
+        MemoryDescriptor::by_strides(&dims[first..], number, &strides[first..])
     };
     let number = data_type(element);
     let a = matrix(m, k, turn_a, number)?;
     let b = matrix(k, n, turn_b, number)?;
     let c = matrix(m, n, false, code::F32)?;
+    let ones = [1, 1, n as i64];
+    let axes = usize::from(batch == 1);
+    let bias =
+        MemoryDescriptor::by_strides(&ones[axes..], code::F32, &[n as i64, n as i64, 1][axes..])?;
     let mut operation = OperationDescriptor::new();
-    // SAFETY: room for the descriptor; layouts filled by the library; no bias.
+    // SAFETY: room for the descriptor; layouts filled by the library; the bias may be null.
     let status = unsafe {
         (library.call.matmul_desc_init)(
             operation.as_mut_ptr(),
             a.as_ptr(),
             b.as_ptr(),
-            null(),
+            if biased { bias.as_ptr() } else { null() },
             c.as_ptr(),
         )
     };
@@ -39,25 +49,34 @@ fn make(
     if description.implementation().starts_with("ref") {
         return Ok(None);
     }
-    let slots = [(code::ARG_SRC, &a), (code::ARG_WEIGHTS, &b), (code::ARG_DST, &c)];
+    let mut slots = vec![(code::ARG_SRC, &a), (code::ARG_WEIGHTS, &b), (code::ARG_DST, &c)];
+    if biased {
+        slots.push((code::ARG_BIAS, &bias));
+    }
     Plan::new(&description, &slots, None).map(Some)
 }
 
-/// The product; false where oneDNN has nothing fast, and nothing was written.
+/// The products; false where oneDNN has nothing fast, and nothing was written.
 pub(crate) fn matmul<T: Element>(
+    batch: usize,
     sizes: [usize; 3],
     turned: [bool; 2],
     a: &[T],
     b: &[T],
+    bias: Option<&[f32]>,
     c: &mut [f32],
 ) -> Result<bool, KernelError> {
     let threads = library()?.settle_threads();
-    let key = Key::Matmul { sizes, turned, element: T::KIND, threads };
-    let Some(plan) = cached(&key, || make(sizes, turned, T::KIND))? else { return Ok(false) };
-    lock(&plan).run(&[
+    let biased = bias.is_some();
+    let key = Key::Matmul { batch, sizes, turned, biased, element: T::KIND, threads };
+    let make = || make(batch, sizes, turned, biased, T::KIND);
+    let Some(plan) = cached(&key, make)? else { return Ok(false) };
+    let mut bindings = vec![
         Binding::read(code::ARG_SRC, a),
         Binding::read(code::ARG_WEIGHTS, b),
         Binding::write(code::ARG_DST, c),
-    ])?;
+    ];
+    bindings.extend(bias.map(|bias| Binding::read(code::ARG_BIAS, bias)));
+    lock(&plan).run(&bindings)?;
     Ok(true)
 }

@@ -545,8 +545,20 @@ pub(super) enum PlanKind {
 /// All that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    Convolution { kind: PlanKind, spec: ConvSpec, element: ElementKind, threads: usize },
-    Matmul { sizes: [usize; 3], turned: [bool; 2], element: ElementKind, threads: usize },
+    Convolution {
+        kind: PlanKind,
+        spec: ConvSpec,
+        element: ElementKind,
+        threads: usize,
+    },
+    Matmul {
+        batch: usize,
+        sizes: [usize; 3],
+        turned: [bool; 2],
+        biased: bool,
+        element: ElementKind,
+        threads: usize,
+    },
 }
 
 struct Entry {

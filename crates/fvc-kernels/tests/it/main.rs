@@ -5,5 +5,6 @@
 mod convolution;
 mod normalize;
 mod pool;
+mod rows;
 mod same_bits;
 mod support;

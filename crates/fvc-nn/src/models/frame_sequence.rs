@@ -209,10 +209,11 @@ impl<B: NetworkBackend> TransformerEncoder<B> {
                 attention([part(0), part(1), part(2)], hidden.clone(), self.dropout, context);
             let attended = attended.swap_dims(1, 2).reshape([batch, frames, width]);
             let attended = layer.self_attn.out_proj.forward(attended, context);
-            tokens = layer.norm1.forward(tokens + dropout(attended, self.dropout, context));
+            tokens =
+                layer.norm1.forward(tokens + dropout(attended, self.dropout, context), context);
             let inner = activation::relu(layer.linear1.forward(tokens.clone(), context));
             let inner = layer.linear2.forward(dropout(inner, self.dropout, context), context);
-            tokens = layer.norm2.forward(tokens + dropout(inner, self.dropout, context));
+            tokens = layer.norm2.forward(tokens + dropout(inner, self.dropout, context), context);
         }
         tokens
     }

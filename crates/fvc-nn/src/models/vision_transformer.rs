@@ -1,13 +1,13 @@
 //! [`VisionTransformer`]: `ViT` (Dosovitskiy et al. 2021) on each frame, with timm's names.
 
 use burn::module::{Module, Param};
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
 use crate::backend::NetworkBackend;
-use crate::layers::{Initial, LayerNorm, Linear, attention, linear};
+use crate::layers::{Initial, LayerNorm, Linear, attention, gelu, linear};
 
 /// What the transformer is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,17 +164,18 @@ impl<B: NetworkBackend> VisionTransformer<B> {
     /// One block over tokens.
     pub fn block(&self, number: usize, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 3> {
         let block = &self.blocks[number];
-        let attended = block.attn.forward(block.norm1.forward(tokens.clone()), context);
+        let attended = block.attn.forward(block.norm1.forward(tokens.clone(), context), context);
         let tokens = tokens + attended;
-        let hidden = block.mlp.fc1.forward(block.norm2.forward(tokens.clone()), context);
-        let hidden = block.mlp.fc2.forward(activation::gelu(hidden), context);
+        let hidden = block.mlp.fc1.forward(block.norm2.forward(tokens.clone(), context), context);
+        let hidden = block.mlp.fc2.forward(gelu(hidden, context), context);
         tokens + hidden
     }
 
     /// The class token's vector: `[pictures, width]`.
-    pub fn class(&self, tokens: Tensor<B, 3>) -> Tensor<B, 2> {
+    pub fn class(&self, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 2> {
         let [count, _, width] = tokens.dims();
-        self.norm.forward(tokens.slice([0..count, 0..1, 0..width])).reshape([count, width])
+        let class = tokens.slice([0..count, 0..1, 0..width]);
+        self.norm.forward(class, context).reshape([count, width])
     }
 }
 

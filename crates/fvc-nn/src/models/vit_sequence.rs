@@ -152,8 +152,9 @@ fn frame_vectors<B: NetworkBackend>(
     backbone: &VisionTransformer<B>,
     tokens: Tensor<B, 3>,
     extents: &Extents,
+    context: &Context<B>,
 ) -> Tensor<B, 3> {
-    let vectors = backbone.class(tokens);
+    let vectors = backbone.class(tokens, context);
     let [pictures, width] = vectors.dims();
     let batch = extents.valid().len().max(1);
     vectors.reshape([batch, pictures / batch, width])
@@ -170,7 +171,7 @@ impl<B: NetworkBackend> VitGru<B> {
             return forward_backbone(&self.backbone, block, input, context);
         }
         let extents = input.extents.clone();
-        let vectors = frame_vectors(&self.backbone, input.tokens(), &extents);
+        let vectors = frame_vectors(&self.backbone, input.tokens(), &extents, context);
         let state = self.gru.forward(vectors, &extents, context);
         let logits = self.head.forward(dropout(state, self.dropout, context), context);
         Activation::of_rows(logits, extents)
@@ -188,7 +189,7 @@ impl<B: NetworkBackend> VitTransformer<B> {
             return forward_backbone(&self.backbone, block, input, context);
         }
         let extents = input.extents.clone();
-        let mut vectors = frame_vectors(&self.backbone, input.tokens(), &extents);
+        let mut vectors = frame_vectors(&self.backbone, input.tokens(), &extents, context);
         let [batch, frames, width] = vectors.dims();
         if self.positions {
             let places = positions(frames, width, &vectors.device());

@@ -17,12 +17,16 @@ mod engines;
 mod event_file;
 mod formula;
 mod grad_cam;
+mod layers;
 mod learning;
 mod metrics_log;
 mod mlflow;
 mod networks;
 mod pytorch_parity;
+mod recipe;
 mod settings;
+mod soundness;
+
 mod together;
 mod training;
 mod variants;
