@@ -26,7 +26,6 @@ mod pytorch_parity;
 mod recipe;
 mod settings;
 mod soundness;
-
 mod together;
 mod training;
 mod variants;

@@ -300,6 +300,9 @@ fn case(name: &str) -> Option<Case> {
         "focal_gamma" => of(NaiveCnn, &[("loss", "focal".into())], numbers(&[0.5, 2.0]), |seen| {
             format!("{:?}", seen.losses)
         }),
+        "focal_alpha" => of(NaiveCnn, &[("loss", "focal".into())], numbers(&[0.2, 0.8]), |seen| {
+            format!("{:?}", seen.losses)
+        }),
         "label_smoothing" => {
             of(NaiveCnn, &[], numbers(&[0.0, 0.2]), |seen| format!("{:?}", seen.losses))
         }
