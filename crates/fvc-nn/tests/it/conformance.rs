@@ -128,7 +128,9 @@ fn the_order_of_sources_changes_no_score(kind: ModelKind) {
 fn one_class_is_refused(kind: ModelKind) {
     let (mut sources, clips) = clips(6);
     for fake in [false, true] {
-        sources.iter_mut().for_each(|source| source.fake = fake);
+        for source in &mut sources {
+            source.fake = fake;
+        }
         let mut job = job(kind, 1, 8, &sources);
         job.validation.clear();
         let folder = tempfile::tempdir().unwrap();
@@ -278,7 +280,7 @@ struct InProcess {
 
 struct Reading(NetworkReader);
 
-fn learn_error(error: NetworkError) -> LearnError {
+fn learn_error(error: &NetworkError) -> LearnError {
     LearnError::Network { model: "a test", problem: error.to_string(), by_settings: false }
 }
 
@@ -288,7 +290,7 @@ impl ClipReading<SavedNetwork> for Reading {
         model: &SavedNetwork,
         sources: &[ContentId],
     ) -> Result<Vec<f64>, LearnError> {
-        self.0.score(model, sources).map_err(learn_error)
+        self.0.score(model, sources).map_err(|error| learn_error(&error))
     }
 }
 

@@ -97,6 +97,7 @@ fn slow_every_network_learns_eight_clips_by_heart_and_says_the_same_once_read() 
             for (name, value) in [
                 ("backbone_learning_rate", 1e-3),
                 ("learning_rate", 2e-3),
+                ("depth", 1.0),
                 ("epochs", 160.0),
                 ("patience", 160.0),
             ] {

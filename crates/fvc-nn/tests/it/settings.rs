@@ -244,17 +244,17 @@ fn weights(seen: &Seen) -> String {
 }
 
 fn shapes(seen: &Seen) -> String {
-    seen.weights.by_name.values().map(|weight| format!("{:?}", weight.shape)).collect()
+    format!("{:?}", seen.weights.by_name.values().map(|own| &own.shape).collect::<Vec<_>>())
 }
 
 fn learning_rates(seen: &Seen) -> String {
-    seen.records.iter().map(|record| format!("{} ", record.learning_rate)).collect()
+    format!("{:?}", seen.records.iter().map(|own| own.learning_rate).collect::<Vec<_>>())
 }
 
 fn blocks_that_learnt(seen: &Seen) -> String {
     let learnt = |name: &&String| seen.first.by_name[*name] != seen.weights.by_name[*name];
     let names = seen.weights.by_name.keys().filter(|name| name.starts_with("backbone.blocks"));
-    names.filter(learnt).map(|name| format!("{name} ")).collect()
+    format!("{:?}", names.filter(learnt).collect::<Vec<_>>())
 }
 
 /// How each parameter of the table shows in a training; none for those that stage 5 uses before or beside it.
