@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use burn::backend::flex::FlexDevice;
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
 use burn::tensor::{Tensor, TensorData};
@@ -74,10 +75,7 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
 fn clips(shape: [usize; 5]) -> Activation<Flex> {
     let values = TensorData::new(noise(shape.iter().product(), 1), shape);
     let grid = [shape[1], shape[2], shape[3]];
-    Activation::of_clip(
-        Tensor::from_data(values, &Default::default()),
-        Extents::full(shape[0], grid),
-    )
+    Activation::of_clip(Tensor::from_data(values, &FlexDevice), Extents::full(shape[0], grid))
 }
 
 /// Every convolution, pool and normalisation of a step, by the kernels alone.
@@ -191,7 +189,7 @@ fn cnn_kernels<T: Element>(grid: [usize; 3], batch: usize, sums: &mut BTreeMap<&
 fn cnn(precision: Precision, rounds: usize) -> Parts {
     let (grid, batch) = ([8, 64, 64], 2);
     let mut network: Network<Train> =
-        NetworkConfig::VariableArCnn(VariableArCnnConfig::default()).init(1, &Default::default());
+        NetworkConfig::VariableArCnn(VariableArCnnConfig::default()).init(1, &FlexDevice);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut parts = Parts::default();
     for round in 0..=rounds {
@@ -222,10 +220,9 @@ fn cnn(precision: Precision, rounds: usize) -> Parts {
 /// Twelve blocks of ViT-B/16 over four pictures, forward.
 fn vit(precision: Precision, rounds: usize) -> Parts {
     let (pictures, tokens, width, heads, blocks) = (4, 197, 768, 12, 12);
-    let network: Network<Flex> = NetworkConfig::VitGru(VitGruConfig::default())
-        .init::<Train>(1, &Default::default())
-        .valid();
-    let device = Default::default();
+    let network: Network<Flex> =
+        NetworkConfig::VitGru(VitGruConfig::default()).init::<Train>(1, &FlexDevice).valid();
+    let device = FlexDevice;
     let initial = &mut Initial::new(3);
     let layers: Vec<(&str, Linear<Flex>, usize)> = [
         ("linear, qkv", width, 3 * width),
