@@ -54,13 +54,13 @@ pub use engine::{Engine, bf16_is_fast};
 pub use error::KernelError;
 pub use geometry::{ConvGeometry, ConvSpec, PoolGeometry, PoolSpec};
 pub use half::bf16;
-pub use matmul::{matmul, matmul_of_batch};
+pub use matmul::{matmul, matmul_of_batch, product_of_batch};
 pub use normalize::{
     ChannelStatistics, NormalizeMode, affine, channel_statistics, global_average_backward,
     global_average_forward, normalize_backward, normalize_backward_across, normalize_forward,
 };
 pub use pool::{average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward};
 pub use rows::{
-    from_f32, gelu_backward, gelu_forward, layer_norm_backward, layer_norm_forward,
-    softmax_backward, softmax_forward, sum_rows, to_f32,
+    PackedHeads, from_f32, gelu_backward, gelu_forward, join_heads, layer_norm_backward,
+    layer_norm_forward, softmax_backward, softmax_forward, split_heads, sum_rows, to_f32,
 };

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::error::{KernelError, expect_length};
+use crate::geometry::volume;
 use crate::instructions::for_each_width;
 
 /// Numbers that one task takes.
@@ -89,9 +90,10 @@ for_each_width! {
         }
     }
 
-    fn gelu_of(from: &[f32], to: &mut [f32]) {
+    fn gelu_of<T: Element>(from: &[f32], to: &mut [T]) {
         for (to, from) in to.iter_mut().zip(from) {
-            *to = 0.5 * from * (1.0 + error_function(from * std::f32::consts::FRAC_1_SQRT_2));
+            let below = 1.0 + error_function(from * std::f32::consts::FRAC_1_SQRT_2);
+            *to = T::from_f32(0.5 * from * below);
         }
     }
 
@@ -145,18 +147,20 @@ for_each_width! {
         }
     }
 
-    /// Whole rows; of each the mean and the inverse deviation are kept.
-    fn normalize_rows(from: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, to: &mut [f32], kept: &mut [[f32; 2]]) {
+    /// Whole rows; of each the mean and the inverse deviation are kept. `row` is room for one.
+    fn normalize_rows<T: Element>(
+        from: &[f32], weight: &[f32], bias: &[f32], epsilon: f32, row: &mut [f32], to: &mut [T], kept: &mut [[f32; 2]],
+    ) {
         let width = weight.len();
         for ((from, to), kept) in from.chunks_exact(width).zip(to.chunks_exact_mut(width)).zip(kept) {
             let mean = (sum_of(from) / width as f64) as f32;
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from - mean;
+            for (own, from) in row.iter_mut().zip(from) {
+                *own = from - mean;
             }
-            let inverse = (1.0 / (squares_of(to) / width as f64 + f64::from(epsilon)).sqrt()) as f32;
+            let inverse = (1.0 / (squares_of(row) / width as f64 + f64::from(epsilon)).sqrt()) as f32;
             *kept = [mean, inverse];
-            for ((to, weight), bias) in to.iter_mut().zip(weight).zip(bias) {
-                *to = *to * inverse * weight + bias;
+            for (((to, own), weight), bias) in to.iter_mut().zip(&*row).zip(weight).zip(bias) {
+                *to = T::from_f32(own * inverse * weight + bias);
             }
         }
     }
@@ -267,7 +271,7 @@ pub fn to_f32<T: Element>(from: &[T], to: &mut [f32]) -> Result<(), KernelError>
 /// # Errors
 ///
 /// Slices of different length.
-pub fn gelu_forward(input: &[f32], output: &mut [f32]) -> Result<(), KernelError> {
+pub fn gelu_forward<T: Element>(input: &[f32], output: &mut [T]) -> Result<(), KernelError> {
     expect_length("output", input.len(), output.len())?;
     let chunks = output.par_chunks_mut(TASK).zip(input.par_chunks(TASK));
     chunks.for_each(|(to, from)| gelu_of(from, to));
@@ -337,12 +341,12 @@ pub fn softmax_backward<T: Element>(
 /// # Errors
 ///
 /// A width of 0, slices of different length or of no whole rows.
-pub fn layer_norm_forward(
+pub fn layer_norm_forward<T: Element>(
     input: &[f32],
     weight: &[f32],
     bias: &[f32],
     epsilon: f32,
-    output: &mut [f32],
+    output: &mut [T],
 ) -> Result<Vec<[f32; 2]>, KernelError> {
     let width = weight.len();
     let rows = rows_of_task(width)?;
@@ -352,7 +356,10 @@ pub fn layer_norm_forward(
     let mut kept = vec![[0.0; 2]; input.len() / width];
     let chunks = output.par_chunks_mut(rows * width).zip(input.par_chunks(rows * width));
     let chunks = chunks.zip(kept.par_chunks_mut(rows));
-    chunks.for_each(|((to, from), kept)| normalize_rows(from, weight, bias, epsilon, to, kept));
+    chunks.for_each_init(
+        || vec![0.0; width],
+        |row, ((to, from), kept)| normalize_rows(from, weight, bias, epsilon, row, to, kept),
+    );
     Ok(kept)
 }
 
@@ -404,4 +411,93 @@ pub fn sum_rows(input: &[f32], width: usize) -> Result<Vec<f32>, KernelError> {
         })
         .collect();
     Ok((0..width).map(|at| parts.iter().map(|part| part[at]).sum::<f64>() as f32).collect())
+}
+
+/// How heads lie in packed rows: of each picture `tokens` rows, of each row `parts` times `heads` heads of
+/// `width` numbers, the heads of one part side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedHeads {
+    /// Pictures.
+    pub pictures: usize,
+    /// Rows of each.
+    pub tokens: usize,
+    /// Heads of each part.
+    pub heads: usize,
+    /// Numbers of a head.
+    pub width: usize,
+}
+
+impl PackedHeads {
+    /// Numbers of one part; checks the lengths of packed rows and of what they hold.
+    fn check(self, packed: usize, parts: &[usize], scales: usize) -> Result<usize, KernelError> {
+        let Self { pictures, tokens, heads, width } = self;
+        let each = volume("heads", &[pictures, tokens, heads, width])?;
+        if each == 0 {
+            return Err(KernelError::Geometry(format!("heads of no numbers: {self:?}")));
+        }
+        expect_length("packed", each.saturating_mul(parts.len()), packed)?;
+        expect_length("scales", parts.len(), scales)?;
+        for part in parts {
+            expect_length("a part", each, *part)?;
+        }
+        Ok(each)
+    }
+}
+
+/// Packed rows as one [pictures, heads, tokens, width] a part, each times its scale.
+///
+/// # Errors
+///
+/// A size of zero, or slices of another length.
+pub fn split_heads<T: Element>(
+    shape: PackedHeads,
+    packed: &[f32],
+    scales: &[f32],
+    parts: &mut [&mut [T]],
+) -> Result<(), KernelError> {
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    shape.check(packed.len(), &lengths, scales.len())?;
+    let PackedHeads { tokens, heads, width, .. } = shape;
+    let row = lengths.len() * heads * width;
+    for (number, (part, &scale)) in parts.iter_mut().zip(scales).enumerate() {
+        part.par_chunks_mut(tokens * width).enumerate().for_each(|(at, part)| {
+            let (picture, head) = (at / heads, at % heads);
+            let first = picture * tokens * row + (number * heads + head) * width;
+            for (token, to) in part.chunks_exact_mut(width).enumerate() {
+                let from = &packed[first + token * row..][..width];
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = T::from_f32(from * scale);
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The way back from [`split_heads`].
+///
+/// # Errors
+///
+/// A size of zero, or slices of another length.
+pub fn join_heads(
+    shape: PackedHeads,
+    parts: &[&[f32]],
+    scales: &[f32],
+    packed: &mut [f32],
+) -> Result<(), KernelError> {
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    shape.check(packed.len(), &lengths, scales.len())?;
+    let PackedHeads { tokens, heads, width, .. } = shape;
+    let row = lengths.len() * heads * width;
+    packed.par_chunks_mut(row).enumerate().for_each(|(at, packed)| {
+        let (picture, token) = (at / tokens, at % tokens);
+        for (place, to) in packed.chunks_exact_mut(width).enumerate() {
+            let (part, head) = (place / heads, place % heads);
+            let from = &parts[part][((picture * heads + head) * tokens + token) * width..][..width];
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from * scales[part];
+            }
+        }
+    });
+    Ok(())
 }

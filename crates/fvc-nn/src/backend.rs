@@ -140,28 +140,36 @@ pub trait NetworkBackend: Backend {
         portable::affine(input, weight, bias, format)
     }
 
-    /// softmax(q k^T) v over the last two axes of query, key and value, each `[batch, heads, tokens, width]`:
-    /// the products in `format`, the softmax in f32, given as f32.
-    fn attend(parts: [Tensor<Self, 4>; 3], format: DType, engine: Engine) -> Tensor<Self, 4> {
+    /// Attention of the tokens of each picture to one another, softmax(q k^T / sqrt(width)) v (Vaswani et
+    /// al. 2017), of rows `[pictures * tokens, 3 heads width]` that hold query, key and value, each head by
+    /// head: the products in `format`, the softmax in f32. Gives `[pictures * tokens, heads width]`, f32.
+    fn attend_packed(
+        packed: Tensor<Self, 2>,
+        tokens: usize,
+        heads: usize,
+        format: DType,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
         let _ = engine;
-        portable::attend(parts, format)
+        portable::attend_packed(packed, tokens, heads, format)
     }
 
-    /// Layer normalisation of each row of `[rows, width]`, in f32.
+    /// Layer normalisation of each row of `[rows, width]`, in f32; given in `format`.
     fn normalize_rows(
         input: Tensor<Self, 2>,
         weight: Tensor<Self, 1>,
         bias: Tensor<Self, 1>,
         epsilon: f64,
+        format: DType,
         engine: Engine,
     ) -> Tensor<Self, 2> {
         let _ = engine;
-        portable::layer_norm(input, weight, bias, epsilon)
+        portable::layer_norm(input, weight, bias, epsilon).cast(format)
     }
 
-    /// GELU by the error function, in f32.
-    fn gelu_rows(input: Tensor<Self, 2>, engine: Engine) -> Tensor<Self, 2> {
+    /// GELU by the error function, in f32; given in `format`.
+    fn gelu_rows(input: Tensor<Self, 2>, format: DType, engine: Engine) -> Tensor<Self, 2> {
         let _ = engine;
-        portable::gelu(input)
+        portable::gelu(input).cast(format)
     }
 }

@@ -674,11 +674,17 @@ impl NetworkBackend for Flex {
         }
     }
 
-    fn attend(parts: [Tensor<Self, 4>; 3], format: DType, engine: Engine) -> Tensor<Self, 4> {
+    fn attend_packed(
+        packed: Tensor<Self, 2>,
+        tokens: usize,
+        heads: usize,
+        format: DType,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
         if convolutions_take(engine, format) {
-            flex_rows::attend_alone(parts, format)
+            flex_rows::attend_alone(packed, tokens, heads, format)
         } else {
-            portable::attend(parts, format)
+            portable::attend_packed(packed, tokens, heads, format)
         }
     }
 
@@ -687,20 +693,21 @@ impl NetworkBackend for Flex {
         weight: Tensor<Self, 1>,
         bias: Tensor<Self, 1>,
         epsilon: f64,
+        format: DType,
         engine: Engine,
     ) -> Tensor<Self, 2> {
-        if kernels_take(engine, DType::F32) {
-            flex_rows::layer_norm_alone(input, weight, bias, epsilon)
+        if kernels_take(engine, format) {
+            flex_rows::layer_norm_alone(input, weight, bias, epsilon, format)
         } else {
-            portable::layer_norm(input, weight, bias, epsilon)
+            portable::layer_norm(input, weight, bias, epsilon).cast(format)
         }
     }
 
-    fn gelu_rows(input: Tensor<Self, 2>, engine: Engine) -> Tensor<Self, 2> {
-        if kernels_take(engine, DType::F32) {
-            flex_rows::gelu_alone(input)
+    fn gelu_rows(input: Tensor<Self, 2>, format: DType, engine: Engine) -> Tensor<Self, 2> {
+        if kernels_take(engine, format) {
+            flex_rows::gelu_alone(input, format)
         } else {
-            portable::gelu(input)
+            portable::gelu(input).cast(format)
         }
     }
 }
@@ -848,11 +855,17 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         }
     }
 
-    fn attend(parts: [Tensor<Self, 4>; 3], format: DType, engine: Engine) -> Tensor<Self, 4> {
+    fn attend_packed(
+        packed: Tensor<Self, 2>,
+        tokens: usize,
+        heads: usize,
+        format: DType,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
         if convolutions_take(engine, format) {
-            flex_rows::attend_tracked(parts, format)
+            flex_rows::attend_tracked(packed, tokens, heads, format)
         } else {
-            portable::attend(parts, format)
+            portable::attend_packed(packed, tokens, heads, format)
         }
     }
 
@@ -861,20 +874,21 @@ impl<C: CheckpointStrategy> NetworkBackend for Autodiff<Flex, C> {
         weight: Tensor<Self, 1>,
         bias: Tensor<Self, 1>,
         epsilon: f64,
+        format: DType,
         engine: Engine,
     ) -> Tensor<Self, 2> {
-        if kernels_take(engine, DType::F32) {
-            flex_rows::layer_norm_tracked(input, weight, bias, epsilon)
+        if kernels_take(engine, format) {
+            flex_rows::layer_norm_tracked(input, weight, bias, epsilon, format)
         } else {
-            portable::layer_norm(input, weight, bias, epsilon)
+            portable::layer_norm(input, weight, bias, epsilon).cast(format)
         }
     }
 
-    fn gelu_rows(input: Tensor<Self, 2>, engine: Engine) -> Tensor<Self, 2> {
-        if kernels_take(engine, DType::F32) {
-            flex_rows::gelu_tracked(input)
+    fn gelu_rows(input: Tensor<Self, 2>, format: DType, engine: Engine) -> Tensor<Self, 2> {
+        if kernels_take(engine, format) {
+            flex_rows::gelu_tracked(input, format)
         } else {
-            portable::gelu(input)
+            portable::gelu(input).cast(format)
         }
     }
 }

@@ -10,8 +10,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{DType, Tensor};
 use fvc_kernels::{
-    bf16, gelu_backward, gelu_forward, layer_norm_backward, layer_norm_forward, matmul_of_batch,
-    softmax_backward, softmax_forward, sum_rows,
+    PackedHeads, bf16, gelu_backward, gelu_forward, join_heads, layer_norm_backward,
+    layer_norm_forward, product_of_batch, softmax_backward, softmax_forward, split_heads, sum_rows,
 };
 
 use crate::flex::{by_format, dims, float, lift, numbers, plain, sound, tensor};
@@ -26,14 +26,11 @@ fn product(
     right: &FlexTensor,
     bias: Option<&FlexTensor>,
 ) -> Vec<f32> {
-    let mut output = vec![0.0; batch * sizes[0] * sizes[1]];
     by_format!(left.dtype(), T => {
         let (left, right) = (left.storage::<T>(), right.storage::<T>());
         let bias = bias.map(numbers);
-        let engine = fvc_kernels::Engine::OneDnn;
-        sound(matmul_of_batch(engine, batch, sizes, turned, left, right, bias, &mut output));
-    });
-    output
+        sound(product_of_batch(fvc_kernels::Engine::OneDnn, batch, sizes, turned, left, right, bias))
+    })
 }
 
 /// The node of a parent whose gradient is asked for.
@@ -136,93 +133,120 @@ struct AttendStep;
 /// Everything in the numbers that are multiplied; `weights` are the softmax.
 #[derive(Clone, Debug)]
 struct AttendState {
+    shape: PackedHeads,
     query: FlexTensor,
     key: FlexTensor,
     value: FlexTensor,
     weights: FlexTensor,
 }
 
-impl Backward<Flex, 3> for AttendStep {
+/// What query, key and value are multiplied by, in the forward pass and on the way back.
+fn scales(shape: PackedHeads) -> [f32; 3] {
+    [(1.0 / (shape.width as f64).sqrt()) as f32, 1.0, 1.0]
+}
+
+/// The packed parts, [pictures, heads, tokens, width] each, in this format.
+fn split(
+    shape: PackedHeads,
+    packed: &FlexTensor,
+    scales: &[f32],
+    format: DType,
+) -> Vec<FlexTensor> {
+    let PackedHeads { pictures, tokens, heads, width } = shape;
+    by_format!(format, T => {
+        let each = numbers(packed).len() / scales.len().max(1);
+        let mut parts = vec![vec![<T as fvc_kernels::Element>::ZERO; each]; scales.len()];
+        let mut slices: Vec<&mut [T]> = parts.iter_mut().map(Vec::as_mut_slice).collect();
+        sound(split_heads(shape, numbers(packed), scales, &mut slices));
+        parts.into_iter().map(|part| tensor(part, &[pictures, heads, tokens, width])).collect()
+    })
+}
+
+impl Backward<Flex, 1> for AttendStep {
     type State = AttendState;
 
     fn backward(
         self,
-        ops: Ops<Self::State, 3>,
+        ops: Ops<Self::State, 1>,
         gradients: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let [of_query, of_key, of_value] = [0, 1, 2].map(|at| asked(&ops, at));
-        let AttendState { query, key, value, weights } = ops.state;
+        let parent = asked(&ops, 0);
+        let AttendState { shape, query, key, value, weights } = ops.state;
         let format = query.dtype();
-        let from_above = plain(gradients.consume::<Flex>(&ops.node), format);
-        let shape: [usize; 4] = dims(&query);
-        let [batch, heads, tokens, width] = shape;
-        let count = batch * heads;
-        if let Some(id) = of_value {
-            let sizes = [tokens, width, tokens];
-            let own = product(count, sizes, [true, false], &weights, &from_above, None);
-            gradients.register::<Flex>(id, tensor(own, &shape));
-        }
-        if of_query.is_none() && of_key.is_none() {
-            return;
-        }
+        let from_above = plain(gradients.consume::<Flex>(&ops.node), DType::F32);
+        let Some(id) = parent else { return };
+        let from_above = &split(shape, &from_above, &[1.0], format)[0];
+        let PackedHeads { pictures, tokens, heads, width } = shape;
+        let count = pictures * heads;
         let sizes = [tokens, tokens, width];
-        let mut of_weights = product(count, sizes, [false, true], &from_above, &value, None);
+        let mut of_weights = product(count, sizes, [false, true], from_above, &value, None);
         let of_scores = by_format!(format, T => {
             let mut own = vec![<T as fvc_kernels::Element>::ZERO; of_weights.len()];
             sound(softmax_backward(weights.storage::<T>(), &mut of_weights, tokens, &mut own));
-            tensor(own, &[batch, heads, tokens, tokens])
+            tensor(own, &[pictures, heads, tokens, tokens])
         });
+        drop(of_weights);
         let sizes = [tokens, width, tokens];
-        if let Some(id) = of_query {
-            let own = product(count, sizes, [false; 2], &of_scores, &key, None);
-            gradients.register::<Flex>(id, tensor(own, &shape));
-        }
-        if let Some(id) = of_key {
-            let own = product(count, sizes, [true, false], &of_scores, &query, None);
-            gradients.register::<Flex>(id, tensor(own, &shape));
-        }
+        let of_value = product(count, sizes, [true, false], &weights, from_above, None);
+        let of_query = product(count, sizes, [false; 2], &of_scores, &key, None);
+        let of_key = product(count, sizes, [true, false], &of_scores, &query, None);
+        let mut packed = vec![0.0; 3 * of_value.len()];
+        let parts: [&[f32]; 3] = [&of_query, &of_key, &of_value];
+        sound(join_heads(shape, &parts, &scales(shape), &mut packed));
+        gradients.register::<Flex>(id, tensor(packed, &[pictures * tokens, 3 * heads * width]));
     }
 }
 
-/// The result, and the softmax.
-fn attend(query: &FlexTensor, key: &FlexTensor, value: &FlexTensor) -> (FlexTensor, FlexTensor) {
-    let shape: [usize; 4] = dims(query);
-    let [batch, heads, tokens, width] = shape;
-    let count = batch * heads;
-    let mut scores = product(count, [tokens, tokens, width], [false, true], query, key, None);
-    let weights = by_format!(query.dtype(), T => {
+/// The result, and what the way back needs.
+fn attend(
+    packed: &FlexTensor,
+    tokens: usize,
+    heads: usize,
+    format: DType,
+) -> (FlexTensor, AttendState) {
+    let [rows, all] = dims(packed);
+    let (pictures, width) = (rows / tokens.max(1), all / (3 * heads.max(1)));
+    let shape = PackedHeads { pictures, tokens, heads, width };
+    let parts = split(shape, packed, &scales(shape), format);
+    let [query, key, value] = [0, 1, 2].map(|at| parts[at].clone());
+    drop(parts);
+    let count = pictures * heads;
+    let mut scores = product(count, [tokens, tokens, width], [false, true], &query, &key, None);
+    let weights = by_format!(format, T => {
         let mut own = vec![<T as fvc_kernels::Element>::ZERO; scores.len()];
         sound(softmax_forward(&mut scores, tokens, &mut own));
-        tensor(own, &[batch, heads, tokens, tokens])
+        tensor(own, &[pictures, heads, tokens, tokens])
     });
-    let output = product(count, [tokens, width, tokens], [false; 2], &weights, value, None);
-    (tensor(output, &shape), weights)
+    drop(scores);
+    let by_head = product(count, [tokens, width, tokens], [false; 2], &weights, &value, None);
+    let mut output = vec![0.0; by_head.len()];
+    sound(join_heads(shape, &[&by_head], &[1.0], &mut output));
+    let output = tensor(output, &[rows, heads * width]);
+    (output, AttendState { shape, query, key, value, weights })
 }
 
-pub(crate) fn attend_alone(parts: [Tensor<Flex, 4>; 3], format: DType) -> Tensor<Flex, 4> {
-    let [query, key, value] = parts.map(|part| plain(float(part), format));
-    lift(attend(&query, &key, &value).0)
+pub(crate) fn attend_alone(
+    packed: Tensor<Flex, 2>,
+    tokens: usize,
+    heads: usize,
+    format: DType,
+) -> Tensor<Flex, 2> {
+    lift(attend(&plain(float(packed), DType::F32), tokens, heads, format).0)
 }
 
 pub(crate) fn attend_tracked<C: CheckpointStrategy>(
-    parts: [Tensor<Autodiff<Flex, C>, 4>; 3],
+    packed: Tensor<Autodiff<Flex, C>, 2>,
+    tokens: usize,
+    heads: usize,
     format: DType,
-) -> Tensor<Autodiff<Flex, C>, 4> {
-    let [query, key, value] = parts.map(float);
-    let nodes = [query.node, key.node, value.node];
-    // Held until the new node stands on them; see `normalize` of `flex`.
-    let held = [query.rc, key.rc, value.rc];
-    let [query, key, value] =
-        [query.primitive, key.primitive, value.primitive].map(|own| plain(own, format));
-    let (output, weights) = attend(&query, &key, &value);
-    let state = AttendState { query, key, value, weights };
-    let output = match AttendStep.prepare::<C>(nodes).compute_bound().stateful() {
+) -> Tensor<Autodiff<Flex, C>, 2> {
+    let packed = float(packed);
+    let (output, state) = attend(&plain(packed.primitive, DType::F32), tokens, heads, format);
+    lift(match AttendStep.prepare::<C>([packed.node]).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(state, output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
-    };
-    drop(held);
-    lift(output)
+    })
 }
 
 // --------------------------------------------------------------------------------- layer normalisation
@@ -277,13 +301,16 @@ fn layer_norm(
     weight: &FlexTensor,
     bias: &FlexTensor,
     epsilon: f64,
+    format: DType,
 ) -> (FlexTensor, Vec<[f32; 2]>) {
     let shape: [usize; 2] = dims(input);
-    let mut output = vec![0.0; shape[0] * shape[1]];
     let epsilon = epsilon as f32;
     let (weight, bias) = (numbers(weight), numbers(bias));
-    let kept = sound(layer_norm_forward(numbers(input), weight, bias, epsilon, &mut output));
-    (tensor(output, &shape), kept)
+    by_format!(format, T => {
+        let mut output = vec![<T as fvc_kernels::Element>::ZERO; shape[0] * shape[1]];
+        let kept = sound(layer_norm_forward(numbers(input), weight, bias, epsilon, &mut output));
+        (tensor(output, &shape), kept)
+    })
 }
 
 pub(crate) fn layer_norm_alone(
@@ -291,10 +318,11 @@ pub(crate) fn layer_norm_alone(
     weight: Tensor<Flex, 1>,
     bias: Tensor<Flex, 1>,
     epsilon: f64,
+    format: DType,
 ) -> Tensor<Flex, 2> {
     let [input, weight, bias] =
         [float(input), float(weight), float(bias)].map(|own| plain(own, DType::F32));
-    lift(layer_norm(&input, &weight, &bias, epsilon).0)
+    lift(layer_norm(&input, &weight, &bias, epsilon, format).0)
 }
 
 pub(crate) fn layer_norm_tracked<C: CheckpointStrategy>(
@@ -302,13 +330,14 @@ pub(crate) fn layer_norm_tracked<C: CheckpointStrategy>(
     weight: Tensor<Autodiff<Flex, C>, 1>,
     bias: Tensor<Autodiff<Flex, C>, 1>,
     epsilon: f64,
+    format: DType,
 ) -> Tensor<Autodiff<Flex, C>, 2> {
     let (input, weight, bias) = (float(input), float(weight), float(bias));
     let nodes = [input.node, weight.node, bias.node];
     let held = [input.rc, weight.rc, bias.rc];
     let [input, weight, bias] =
         [input.primitive, weight.primitive, bias.primitive].map(|own| plain(own, DType::F32));
-    let (output, kept) = layer_norm(&input, &weight, &bias, epsilon);
+    let (output, kept) = layer_norm(&input, &weight, &bias, epsilon, format);
     let state = LayerNormState { input, weight, kept };
     let output = match LayerNormStep.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(state, output),
@@ -342,22 +371,25 @@ impl Backward<Flex, 1> for GeluStep {
     }
 }
 
-fn gelu(input: &FlexTensor) -> FlexTensor {
-    let mut output = vec![0.0; numbers(input).len()];
-    sound(gelu_forward(numbers(input), &mut output));
-    tensor(output, &dims::<2>(input))
+fn gelu(input: &FlexTensor, format: DType) -> FlexTensor {
+    by_format!(format, T => {
+        let mut output = vec![<T as fvc_kernels::Element>::ZERO; numbers(input).len()];
+        sound(gelu_forward(numbers(input), &mut output));
+        tensor(output, &dims::<2>(input))
+    })
 }
 
-pub(crate) fn gelu_alone(input: Tensor<Flex, 2>) -> Tensor<Flex, 2> {
-    lift(gelu(&plain(float(input), DType::F32)))
+pub(crate) fn gelu_alone(input: Tensor<Flex, 2>, format: DType) -> Tensor<Flex, 2> {
+    lift(gelu(&plain(float(input), DType::F32), format))
 }
 
 pub(crate) fn gelu_tracked<C: CheckpointStrategy>(
     input: Tensor<Autodiff<Flex, C>, 2>,
+    format: DType,
 ) -> Tensor<Autodiff<Flex, C>, 2> {
     let input = float(input);
     let state = plain(input.primitive, DType::F32);
-    let output = gelu(&state);
+    let output = gelu(&state, format);
     lift(match GeluStep.prepare::<C>([input.node]).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(state, output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),

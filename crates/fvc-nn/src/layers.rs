@@ -8,6 +8,7 @@ use burn::tensor::{Bool, DType, Tensor, TensorData, activation};
 use crate::backend::{NetworkBackend, NormOptions, Window};
 use crate::cast_policy::{LayerKind, format_of};
 use crate::context::{BatchStatistics, Context, Mode};
+use crate::portable::unpacked;
 use crate::{CounterRandom, Extents};
 
 /// Draws the first values of parameters, one after the other.
@@ -278,8 +279,27 @@ impl<B: NetworkBackend> LayerNorm<B> {
         input: Tensor<B, D>,
         context: &Context<B>,
     ) -> Tensor<B, D> {
+        self.forward_as(input, DType::F32, context)
+    }
+
+    /// The same, given in the numbers that linear layers multiply.
+    pub fn forward_to_linear<const D: usize>(
+        &self,
+        input: Tensor<B, D>,
+        context: &Context<B>,
+    ) -> Tensor<B, D> {
+        self.forward_as(input, format_of(LayerKind::Linear, context.precision()), context)
+    }
+
+    fn forward_as<const D: usize>(
+        &self,
+        input: Tensor<B, D>,
+        format: DType,
+        context: &Context<B>,
+    ) -> Tensor<B, D> {
         let (shape, weight, bias) = (input.dims(), self.weight.val(), self.bias.val());
-        B::normalize_rows(rows(input), weight, bias, self.epsilon, context.engine()).reshape(shape)
+        let (epsilon, engine) = (self.epsilon, context.engine());
+        B::normalize_rows(rows(input), weight, bias, epsilon, format, engine).reshape(shape)
     }
 }
 
@@ -290,13 +310,15 @@ fn rows<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, 2> {
     input.reshape([shape.iter().product::<usize>() / width.max(1), width])
 }
 
-/// x times the share of the normal distribution below it (Hendrycks and Gimpel 2016).
+/// x times the share of the normal distribution below it (Hendrycks and Gimpel 2016), given in the numbers that
+/// linear layers multiply.
 pub fn gelu<B: NetworkBackend, const D: usize>(
     input: Tensor<B, D>,
     context: &Context<B>,
 ) -> Tensor<B, D> {
     let shape: [usize; D] = input.dims();
-    B::gelu_rows(rows(input), context.engine()).reshape(shape)
+    let format = format_of(LayerKind::Linear, context.precision());
+    B::gelu_rows(rows(input), format, context.engine()).reshape(shape)
 }
 
 /// A linear layer with PyTorch's weight.
@@ -389,27 +411,32 @@ pub fn dropout<B: NetworkBackend, const D: usize>(
     input * mask
 }
 
-/// Attention over the last but one axis: softmax(q k^T / sqrt(width)) v, for `[batch, heads, tokens,
-/// width]` (Vaswani et al. 2017). Positions where `hidden` (`[batch, 1, 1, tokens]`) is true are not
-/// looked at.
+/// Attention of the tokens of each clip or picture to one another (see [`NetworkBackend::attend_packed`]):
+/// `[count, tokens, 3 width]` to `[count, tokens, width]`. Positions where `hidden` (`[count, 1, 1, tokens]`)
+/// is true are not looked at; of the weights `share` is dropped.
 pub fn attention<B: NetworkBackend>(
-    [query, key, value]: [Tensor<B, 4>; 3],
+    packed: Tensor<B, 3>,
+    heads: usize,
     hidden: Option<Tensor<B, 4, Bool>>,
     share: f64,
     context: &Context<B>,
-) -> Tensor<B, 4> {
-    let width = query.dims()[3];
+) -> Tensor<B, 3> {
+    let [count, tokens, all] = packed.dims();
+    let packed = packed.reshape([count * tokens, all]);
     let format = format_of(LayerKind::Attention, context.precision());
-    let query = query * (1.0 / (width as f64).sqrt());
     let keeps_all = context.mode() == Mode::Evaluation || share <= 0.0;
     if hidden.is_none() && keeps_all {
-        return B::attend([query, key, value], format, context.engine());
+        let output = B::attend_packed(packed, tokens, heads, format, context.engine());
+        return output.reshape([count, tokens, all / 3]);
     }
+    let [query, key, value] = unpacked(packed, tokens, heads);
+    let query = query * (1.0 / ((all / 3 / heads) as f64).sqrt());
     let mut scores = query.cast(format).matmul(key.cast(format).swap_dims(2, 3)).cast(DType::F32);
     if let Some(hidden) = hidden {
         let shape = scores.dims();
         scores = scores.mask_fill(hidden.expand(shape), -1.0e9);
     }
     let weights = dropout(activation::softmax(scores, 3), share, context);
-    weights.cast(format).matmul(value.cast(format)).cast(DType::F32)
+    let output = weights.cast(format).matmul(value.cast(format)).cast(DType::F32);
+    output.swap_dims(1, 2).reshape([count, tokens, all / 3])
 }

@@ -126,11 +126,36 @@ pub fn affine<B: Backend>(
     }
 }
 
-/// See [`crate::NetworkBackend::attend`].
-pub fn attend<B: Backend>([query, key, value]: [Tensor<B, 4>; 3], format: DType) -> Tensor<B, 4> {
+/// See [`crate::NetworkBackend::attend_packed`].
+pub fn attend_packed<B: Backend>(
+    packed: Tensor<B, 2>,
+    tokens: usize,
+    heads: usize,
+    format: DType,
+) -> Tensor<B, 2> {
+    let [query, key, value] = unpacked(packed.clone(), tokens, heads);
+    let width = query.dims()[3];
+    let query = query * (1.0 / (width as f64).sqrt());
     let scores = query.cast(format).matmul(key.cast(format).swap_dims(2, 3)).cast(DType::F32);
     let weights = activation::softmax(scores, 3);
-    weights.cast(format).matmul(value.cast(format)).cast(DType::F32)
+    let output = weights.cast(format).matmul(value.cast(format)).cast(DType::F32);
+    let rows = packed.dims()[0];
+    output.swap_dims(1, 2).reshape([rows, heads * width])
+}
+
+/// `[pictures * tokens, 3 heads width]` as query, key and value, `[pictures, heads, tokens, width]` each.
+pub(crate) fn unpacked<B: Backend>(
+    packed: Tensor<B, 2>,
+    tokens: usize,
+    heads: usize,
+) -> [Tensor<B, 4>; 3] {
+    let [rows, all] = packed.dims();
+    let (count, width) = (rows / tokens.max(1), all / (3 * heads.max(1)));
+    let turned = packed.reshape([count, tokens, 3, heads, width]).permute([2, 0, 3, 1, 4]);
+    [0, 1, 2].map(|at| {
+        let part = turned.clone().slice([at..at + 1, 0..count, 0..heads, 0..tokens, 0..width]);
+        part.reshape([count, heads, tokens, width])
+    })
 }
 
 /// See [`crate::NetworkBackend::normalize_rows`].

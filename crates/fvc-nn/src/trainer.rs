@@ -311,6 +311,7 @@ fn score_together<B: NetworkBackend>(
 ) -> Result<Vec<f64>, NetworkError> {
     let batches = bucketed(whole(sources, clips, config.frames)?, clips, config.batch)?;
     let context = Context::<B>::evaluation(config.precision, config.engine);
+    let network = network.clone().for_scoring(config.precision);
     let (rank, ranks) = (collective.rank(), collective.size());
     let own: Vec<Vec<Excerpt>> = batches.iter().skip(rank).step_by(ranks).cloned().collect();
     let mut scores = Vec::new();

@@ -79,9 +79,10 @@ impl AnyDetector {
         let (detector, recipe) = ClipDetector::<SavedNetwork>::load(path)?;
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         let saved = detector.model();
-        let network = saved
+        let network: Network<_> = saved
             .load(folder)
             .map_err(|error| PipelineError::Learn(learn_error(detector.kind(), error)))?;
+        let network = network.for_scoring(saved.trainer.precision);
         let size = saved.size.parse::<SizeSpec>().map_err(|error| PipelineError::Corrupt {
             path: path.to_owned(),
             expected: "the size of a clip".to_owned(),

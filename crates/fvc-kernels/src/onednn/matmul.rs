@@ -66,16 +66,47 @@ pub(crate) fn matmul<T: Element>(
     bias: Option<&[f32]>,
     c: &mut [f32],
 ) -> Result<bool, KernelError> {
+    run(batch, sizes, turned, a, b, bias, Binding::write(code::ARG_DST, c))
+}
+
+/// The products in memory of their own, which is not filled with zeros before; none where oneDNN has nothing
+/// fast.
+pub(crate) fn matmul_new<T: Element>(
+    batch: usize,
+    sizes: [usize; 3],
+    turned: [bool; 2],
+    a: &[T],
+    b: &[T],
+    bias: Option<&[f32]>,
+) -> Result<Option<Vec<f32>>, KernelError> {
+    let count = batch * sizes[0] * sizes[1];
+    let mut c: Vec<f32> = Vec::with_capacity(count);
+    let to = Binding::write_new(code::ARG_DST, &mut c.spare_capacity_mut()[..count]);
+    if !run(batch, sizes, turned, a, b, bias, to)? {
+        return Ok(None);
+    }
+    // SAFETY: the vector has room for as many, and the primitive, which adds to nothing and has succeeded,
+    // has written every number of its destination.
+    unsafe { c.set_len(count) };
+    Ok(Some(c))
+}
+
+fn run<T: Element>(
+    batch: usize,
+    sizes: [usize; 3],
+    turned: [bool; 2],
+    a: &[T],
+    b: &[T],
+    bias: Option<&[f32]>,
+    c: Binding<'_>,
+) -> Result<bool, KernelError> {
     let threads = library()?.settle_threads();
     let biased = bias.is_some();
     let key = Key::Matmul { batch, sizes, turned, biased, element: T::KIND, threads };
     let make = || make(batch, sizes, turned, biased, T::KIND);
     let Some(plan) = cached(&key, make)? else { return Ok(false) };
-    let mut bindings = vec![
-        Binding::read(code::ARG_SRC, a),
-        Binding::read(code::ARG_WEIGHTS, b),
-        Binding::write(code::ARG_DST, c),
-    ];
+    let mut bindings =
+        vec![Binding::read(code::ARG_SRC, a), Binding::read(code::ARG_WEIGHTS, b), c];
     bindings.extend(bias.map(|bias| Binding::read(code::ARG_BIAS, bias)));
     lock(&plan).run(&bindings)?;
     Ok(true)

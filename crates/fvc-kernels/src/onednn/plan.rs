@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -353,6 +354,11 @@ impl<'a> Binding<'a> {
 
     /// An argument that is written.
     pub(super) fn write<T: Element>(argument: i32, to: &'a mut [T]) -> Self {
+        Self { argument, at: to.as_mut_ptr().cast(), bytes: size_of_val(to), borrowed: PhantomData }
+    }
+
+    /// An argument that is written and never read, not even as it was.
+    pub(super) fn write_new<T: Element>(argument: i32, to: &'a mut [MaybeUninit<T>]) -> Self {
         Self { argument, at: to.as_mut_ptr().cast(), bytes: size_of_val(to), borrowed: PhantomData }
     }
 }

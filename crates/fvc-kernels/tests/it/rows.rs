@@ -1,8 +1,9 @@
 //! What transformers do between their products, against definitions in `f64`; batches of products.
 
 use fvc_kernels::{
-    Engine, bf16, from_f32, gelu_backward, gelu_forward, layer_norm_backward, layer_norm_forward,
-    matmul_of_batch, onednn, softmax_backward, softmax_forward, sum_rows, to_f32,
+    Engine, PackedHeads, bf16, from_f32, gelu_backward, gelu_forward, join_heads,
+    layer_norm_backward, layer_norm_forward, matmul_of_batch, onednn, product_of_batch,
+    softmax_backward, softmax_forward, split_heads, sum_rows, to_f32,
 };
 use proptest::prelude::*;
 
@@ -180,6 +181,9 @@ proptest! {
                 from_f32(&a, &mut of_a).unwrap();
                 from_f32(&b, &mut of_b).unwrap();
                 matmul_of_batch(engine, batch, [m, n, k], turned, &of_a, &of_b, bias, &mut c).unwrap();
+                let own = product_of_batch(engine, batch, [m, n, k], turned, &of_a, &of_b, bias).unwrap();
+                assert!(own.iter().zip(&c).all(|(own, c)| own.to_bits() == c.to_bits()));
+                assert_eq!(own.len(), c.len());
             } else {
                 matmul_of_batch(engine, batch, [m, n, k], turned, &a, &b, bias, &mut c).unwrap();
             }
@@ -204,11 +208,11 @@ proptest! {
 
 #[test]
 fn slices_of_another_length_are_refused() {
-    assert!(gelu_forward(&[0.0; 3], &mut [0.0; 4]).is_err());
+    assert!(gelu_forward(&[0.0; 3], &mut [0.0_f32; 4]).is_err());
     assert!(softmax_forward(&mut [0.0; 5], 2, &mut [0.0_f32; 5]).is_err());
     assert!(softmax_forward(&mut [0.0; 4], 0, &mut [0.0_f32; 4]).is_err());
-    assert!(layer_norm_forward(&[0.0; 4], &[1.0; 3], &[0.0; 3], 1e-6, &mut [0.0; 4]).is_err());
-    assert!(layer_norm_forward(&[], &[], &[], 1e-6, &mut []).is_err());
+    assert!(layer_norm_forward(&[0.0; 4], &[1.0; 3], &[0.0; 3], 1e-6, &mut [0.0_f32; 4]).is_err());
+    assert!(layer_norm_forward::<f32>(&[], &[], &[], 1e-6, &mut []).is_err());
     assert!(sum_rows(&[0.0; 5], 2).is_err());
     assert!(from_f32(&[0.0; 2], &mut [bf16::ZERO; 3]).is_err());
     let no = matmul_of_batch(
@@ -222,4 +226,47 @@ fn slices_of_another_length_are_refused() {
         &mut [0.0; 2],
     );
     assert!(no.is_err());
+}
+
+/// Each number where its picture, row, part and head say, and back; scaled, and rounded once.
+#[test]
+fn heads_are_taken_apart_and_joined() {
+    for [pictures, tokens, heads, width] in [[1, 1, 1, 1], [2, 3, 4, 5], [3, 17, 2, 8]] {
+        let shape = PackedHeads { pictures, tokens, heads, width };
+        let each = pictures * tokens * heads * width;
+        let packed: Vec<f32> = (0..3 * each).map(|at| (at as f32 * 0.37).sin()).collect();
+        let scales = [0.5, 1.0, -2.0];
+        let mut parts = vec![vec![f32::NAN; each]; 3];
+        let mut slices: Vec<&mut [f32]> = parts.iter_mut().map(Vec::as_mut_slice).collect();
+        split_heads(shape, &packed, &scales, &mut slices).unwrap();
+        let mut low = vec![bf16::NAN; each];
+        let row = heads * width;
+        let first: Vec<f32> = packed.chunks(3 * row).flat_map(|own| own[..row].to_vec()).collect();
+        split_heads(shape, &first, &scales[..1], &mut [&mut low]).unwrap();
+        assert!(low.iter().zip(&parts[0]).all(|(low, own)| *low == bf16::from_f32(*own)));
+        for picture in 0..pictures {
+            for token in 0..tokens {
+                for (part, scale) in scales.iter().enumerate() {
+                    for head in 0..heads {
+                        for at in 0..width {
+                            let column = (part * heads + head) * width + at;
+                            let from = packed[(picture * tokens + token) * 3 * row + column];
+                            let to = ((picture * heads + head) * tokens + token) * width + at;
+                            assert_eq!(parts[part][to], from * scale);
+                        }
+                    }
+                }
+            }
+        }
+        let mut joined = vec![f32::NAN; 3 * each];
+        let slices: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
+        join_heads(shape, &slices, &[2.0, 1.0, -0.5], &mut joined).unwrap();
+        assert_eq!(joined, packed);
+    }
+    let shape = PackedHeads { pictures: 1, tokens: 2, heads: 2, width: 2 };
+    assert!(split_heads(shape, &[0.0; 7], &[1.0], &mut [&mut [0.0_f32; 8]]).is_err());
+    assert!(split_heads(shape, &[0.0; 8], &[], &mut [&mut [0.0_f32; 8]]).is_err());
+    assert!(join_heads(shape, &[&[0.0; 7]], &[1.0], &mut [0.0; 8]).is_err());
+    let none = PackedHeads { heads: 0, ..shape };
+    assert!(join_heads(none, &[&[]], &[1.0], &mut []).is_err());
 }

@@ -177,7 +177,7 @@ impl<B: NetworkBackend> TransformerEncoder<B> {
         extents: &Extents,
         context: &Context<B>,
     ) -> Tensor<B, 3> {
-        let [batch, frames, width] = tokens.dims();
+        let [batch, frames, _] = tokens.dims();
         let heads = self.heads;
         let hidden = extents.valid().iter().any(|clip| clip[0] < frames).then(|| {
             let values: Vec<bool> = extents
@@ -197,17 +197,7 @@ impl<B: NetworkBackend> TransformerEncoder<B> {
                 Some(layer.self_attn.in_proj_bias.val()),
                 context,
             );
-            let packed =
-                packed.reshape([batch, frames, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
-            let part = |at: usize| {
-                packed
-                    .clone()
-                    .slice([at..at + 1, 0..batch, 0..heads, 0..frames, 0..width / heads])
-                    .reshape([batch, heads, frames, width / heads])
-            };
-            let attended =
-                attention([part(0), part(1), part(2)], hidden.clone(), self.dropout, context);
-            let attended = attended.swap_dims(1, 2).reshape([batch, frames, width]);
+            let attended = attention(packed, heads, hidden.clone(), self.dropout, context);
             let attended = layer.self_attn.out_proj.forward(attended, context);
             tokens =
                 layer.norm1.forward(tokens + dropout(attended, self.dropout, context), context);

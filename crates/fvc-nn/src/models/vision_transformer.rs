@@ -164,9 +164,11 @@ impl<B: NetworkBackend> VisionTransformer<B> {
     /// One block over tokens.
     pub fn block(&self, number: usize, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 3> {
         let block = &self.blocks[number];
-        let attended = block.attn.forward(block.norm1.forward(tokens.clone(), context), context);
+        let attended =
+            block.attn.forward(block.norm1.forward_to_linear(tokens.clone(), context), context);
         let tokens = tokens + attended;
-        let hidden = block.mlp.fc1.forward(block.norm2.forward(tokens.clone(), context), context);
+        let hidden =
+            block.mlp.fc1.forward(block.norm2.forward_to_linear(tokens.clone(), context), context);
         let hidden = block.mlp.fc2.forward(gelu(hidden, context), context);
         tokens + hidden
     }
@@ -181,19 +183,7 @@ impl<B: NetworkBackend> VisionTransformer<B> {
 
 impl<B: NetworkBackend> SelfAttention<B> {
     fn forward(&self, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 3> {
-        let [count, length, width] = tokens.dims();
-        let heads = self.heads;
-        let qkv = self
-            .qkv
-            .forward(tokens, context)
-            .reshape([count, length, 3, heads, width / heads])
-            .permute([2, 0, 3, 1, 4]);
-        let part = |at: usize| {
-            qkv.clone()
-                .slice([at..at + 1, 0..count, 0..heads, 0..length, 0..width / heads])
-                .reshape([count, heads, length, width / heads])
-        };
-        let attended = attention([part(0), part(1), part(2)], None, 0.0, context);
-        self.proj.forward(attended.swap_dims(1, 2).reshape([count, length, width]), context)
+        let packed = self.qkv.forward(tokens, context);
+        self.proj.forward(attention(packed, self.heads, None, 0.0, context), context)
     }
 }
