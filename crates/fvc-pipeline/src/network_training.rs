@@ -12,13 +12,11 @@ use fvc_corpus::{Label, TrainView};
 use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
 use fvc_media::ContentId;
 use fvc_nn::{
-    ClipFile, ClipKey, ClipSource, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
-    NetworkSettings, SavedNetwork, Source, StoredClips, TrainingJob, TrainingShape,
+    ClipFile, ClipKey, ClipSource, JobFile, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
+    NetworkSettings, SavedNetwork, Source, StoredClips, TrainedFile, TrainingJob, TrainingShape,
 };
 
-use crate::network_child::{
-    ChildEnd, JobFile, Line, TrainedFile, finished, run_child, weights_file,
-};
+use crate::network_child::{ChildEnd, Line, run_child};
 use crate::plan::{clip_name, draws};
 use crate::stages::Environment;
 use crate::{Config, Output, PipelineError, Unit, UnitState};
@@ -260,13 +258,18 @@ impl<'a> NetworkTraining<'a> {
             (grid[1], grid[2]) = (grid[1].max(height), grid[2].max(width));
         }
         let trainer = &mut job.trainer;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // Processors have one memory, of which each rank takes its part; a device has its own.
+        let sharing =
+            if self.settings.devices.are_processors() { self.settings.devices.count() } else { 1 };
+        let budget_mib = budget_mib / sharing as u64;
         let shape = TrainingShape {
             batch: trainer.batch,
             grid,
             precision: trainer.precision,
             block_checkpointing: trainer.block_checkpointing,
             prefetch: trainer.loader.prefetch,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: (threads / sharing).max(1),
         };
         let batch = job.network.largest_batch(&shape, budget_mib).map_err(fault)?;
         if batch < trainer.batch {
@@ -304,7 +307,7 @@ impl<'a> NetworkTraining<'a> {
         fs::create_dir_all(&folder)
             .map_err(|source| fault(NetworkError::Io { path: folder.clone(), source }))?;
         self.folders.borrow_mut().push((place.to_owned(), folder.clone()));
-        if let Some(trained) = finished(&folder, &job) {
+        if let Some(trained) = job.finished(&folder) {
             return Ok((trained, folder));
         }
         let progress = self.environment.progress;
@@ -475,9 +478,10 @@ impl ClipEstimator for NetworkTraining<'_> {
             job,
             clips_root: self.environment.workspace.clips(),
             clip_files,
-            kinds: self.environment.config.augment.kinds.clone(),
+            kinds: self.environment.config.augment.kinds.iter().map(ToString::to_string).collect(),
             weights: self.settings.weights.clone(),
-            device: self.settings.device.clone(),
+            devices: self.settings.devices.clone(),
+            rank_patience: self.settings.rank_patience,
         };
         let (trained, folder) = self.train(file, place)?;
         if let Some(report) = &trained.report
@@ -494,7 +498,7 @@ impl ClipEstimator for NetworkTraining<'_> {
             ));
         }
         let name = format!("{}-{}.safetensors", self.kind, &trained.weights_hash[..16]);
-        let own = weights_file(&folder);
+        let own = JobFile::weights_file(&folder);
         fvc_clips::copy_atomically(&own, &folder.join(&name))
             .map_err(|error| self.internal(error))?;
         let model = SavedNetwork {

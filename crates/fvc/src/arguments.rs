@@ -361,6 +361,15 @@ pub(crate) struct TrainingArguments {
     /// Where networks are trained: cpu, or cuda:N in builds with it.
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
+    /// Several devices that train one network together, each with a replica: 0,1 (short for
+    /// cuda:0,cuda:1), or cpu,cpu to try it. Batch and accumulation mean what they mean on one device: the
+    /// clips of a step are dealt out.
+    #[arg(long, value_name = "DEVICES", conflicts_with = "device")]
+    pub(crate) devices: Option<String>,
+    /// Seconds after which a rank that does not come is named and the training ends with an error; 1800
+    /// where none are named.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) rank_patience: Option<f64>,
     /// MiB that the training of a network may take, checked by an estimate before it starts.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     pub(crate) memory: Option<f64>,

@@ -256,6 +256,8 @@ fn networks(config: &mut Config, training: &TrainingArguments) -> Result<(), Pip
         ("precision", text(&training.precision)),
         ("epochs", training.epochs.map(ParameterValue::Number)),
         ("device", text(&training.device)),
+        ("devices", text(&training.devices)),
+        ("rank_patience", training.rank_patience.map(ParameterValue::Number)),
         ("memory", training.memory.map(ParameterValue::Number)),
     ];
     for (name, value) in given {
@@ -285,7 +287,14 @@ fn networks(config: &mut Config, training: &TrainingArguments) -> Result<(), Pip
             )));
         }
         for kind in meant {
-            config.train.parameters.entry(kind).or_default().insert(name.to_owned(), value.clone());
+            let own = config.train.parameters.entry(kind).or_default();
+            // Either says where; an option wins over the file, however that says it.
+            match name {
+                "device" => drop(own.remove("devices")),
+                "devices" => drop(own.remove("device")),
+                _ => {}
+            }
+            own.insert(name.to_owned(), value.clone());
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 
 mod commands;
 mod decoder;
+mod devices;
 mod disks;
 mod fake_video_corpus;
 mod footage;
