@@ -350,7 +350,13 @@ impl Channel {
             counts.push(next - total);
             total = next;
         }
+        if total == 0 {
+            return Ok(vec![Vec::new(); lengths.len()]);
+        }
         let mut all = vec![0_u8; total as usize];
+        // The address of an empty buffer of Rust may be the one that MPI has as the sign of another meaning.
+        let own = [own, &[0]].concat();
+        let own = &own[..own.len() - 1];
         {
             let mut parts = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
             scope(|scope| {
@@ -533,6 +539,7 @@ impl Collective for MpiRank {
             // Another was first, and everybody is told of that one.
             return;
         }
+        let why = if why.is_empty() { "without a reason" } else { why };
         let mut end = why.len().min(MOST_OF_A_REASON);
         while !why.is_char_boundary(end) {
             end -= 1;
