@@ -55,6 +55,7 @@ mod pass;
 pub mod plan;
 mod prediction;
 mod progress;
+pub mod ranks;
 mod replayed_clips;
 pub mod runs;
 mod scaled_sinks;

@@ -12,7 +12,7 @@ use fvc_corpus::{Label, TrainView};
 use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
 use fvc_media::ContentId;
 use fvc_nn::{
-    ClipFile, ClipKey, ClipSource, JobFile, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
+    ClipFile, ClipKey, ClipSource, Device, JobFile, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
     NetworkSettings, SavedNetwork, Source, StoredClips, TrainedFile, TrainingJob, TrainingShape,
 };
 
@@ -81,6 +81,17 @@ pub(crate) fn settings_of(
     let settings = NetworkSettings::of(kind, &own.parameters, own.seed).map_err(|error| {
         PipelineError::Config { path: None, problem: format!("{kind}: {error}") }
     })?;
+    let one_each = match settings.devices.all() {
+        [device] => matches!(device, Device::Cpu | Device::Cuda(None)),
+        _ => false,
+    };
+    if crate::ranks::count() > 1 && !one_each {
+        let problem = format!(
+            "device of {kind}: expected cpu, or cuda without a number (each process takes that of its              number on its machine), found {}",
+            settings.devices
+        );
+        return Err(PipelineError::Config { path: None, problem });
+    }
     let sizes = config.scale.frame_sizes();
     let size = match &settings.size {
         None => sizes.first().copied(),
@@ -376,8 +387,15 @@ impl<'a> NetworkTraining<'a> {
                 }
                 Line::Step { .. } | Line::Failed { .. } => {}
             };
-            let end =
-                run_child(folder, job, &self.environment.cancel, &mut on_line).map_err(fault)?;
+            let cancel = &self.environment.cancel;
+            #[cfg(feature = "mpi")]
+            let end = match crate::ranks::team() {
+                Some(team) => crate::ranks::train(team, folder, job, cancel, &mut on_line),
+                None => run_child(folder, job, cancel, &mut on_line),
+            };
+            #[cfg(not(feature = "mpi"))]
+            let end = run_child(folder, job, cancel, &mut on_line);
+            let end = end.map_err(fault)?;
             match end {
                 ChildEnd::Trained(trained) => return Ok(*trained),
                 ChildEnd::Stopped => return Err(LearnError::Cancelled),

@@ -506,6 +506,14 @@ pub struct Machine {
     pub target: String,
     /// Processors that the process may use.
     pub processors: usize,
+    /// Processes that trained networks together.
+    #[serde(default = "one_process")]
+    pub processes: usize,
+}
+
+/// Of runs that were recorded before there could be several.
+fn one_process() -> usize {
+    1
 }
 
 impl Machine {
@@ -513,6 +521,7 @@ impl Machine {
         Self {
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
+            processes: crate::ranks::count(),
         }
     }
 }

@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 use clap::CommandFactory;
 use fvc_learn::{ModelKind, ParameterValue};
 use fvc_media::PartialPolicy;
+use fvc_pipeline::ranks::{self, Ranks};
 use fvc_pipeline::{
     Config, PipelineError, Progress, Shard, Silent, Stage, StageSelection, TrainOptions,
 };
@@ -57,20 +58,51 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let bars = Bars::new();
     let silent = Silent;
     let progress: &dyn Progress = if arguments.shared.quiet { &silent } else { &bars };
-    let ended = interrupt::flag().map_err(CommandError::from).and_then(|cancel| {
-        dispatch(arguments, &Context { shared: &arguments.shared, cancel, progress })
+    let launched = if trains(&arguments.command) { ranks::launched() } else { None };
+    let Some(launched) = launched else {
+        let ended = interrupt::flag(interrupt::GRACE).map_err(CommandError::from);
+        let ended = ended.and_then(|cancel| {
+            dispatch(arguments, &Context { shared: &arguments.shared, cancel, progress })
+        });
+        return ExitCode::from(code_of(ended, arguments));
+    };
+    let ranks = match Ranks::join(launched) {
+        Ok(ranks) => ranks,
+        Err(error) => return ExitCode::from(code_of(Err(error.into()), arguments)),
+    };
+    let ended = interrupt::flag(interrupt::GRACE_OF_RANKS).map_err(CommandError::from);
+    let ended = ended.and_then(|cancel| {
+        if ranks.is_first() {
+            dispatch(arguments, &Context { shared: &arguments.shared, cancel, progress })
+        } else {
+            ranks.serve(&cancel).map(|()| Ending::All).map_err(CommandError::from)
+        }
     });
+    let code = code_of(ended, arguments);
+    ranks.end(code);
+    ExitCode::from(code)
+}
+
+/// Whether a command has networks to train, perhaps.
+fn trains(command: &Command) -> bool {
+    match command {
+        Command::Train { .. } => true,
+        Command::Run { stages, .. } => stages.has(Stage::Train),
+        _ => false,
+    }
+}
+
+/// The exit code of a command, whose error is printed.
+fn code_of(ended: Result<Ending, CommandError>, arguments: &Arguments) -> u8 {
     match ended {
         Ok(ending) => exit_code::of(ending, arguments.shared.exit_zero_on_partial),
         Err(error) => {
             complain(&error);
             match error {
                 CommandError::Pipeline(error) => exit_code::of_error(&error),
-                CommandError::Unchecked(PipelineError::Cancelled) => {
-                    ExitCode::from(exit_code::INTERRUPTED)
-                }
-                CommandError::Unchecked(_) => ExitCode::from(exit_code::USAGE),
-                CommandError::Terminal(_) => ExitCode::from(exit_code::FAILED),
+                CommandError::Unchecked(PipelineError::Cancelled) => exit_code::INTERRUPTED,
+                CommandError::Unchecked(_) => exit_code::USAGE,
+                CommandError::Terminal(_) => exit_code::FAILED,
             }
         }
     }
