@@ -8,6 +8,7 @@ mod materialise;
 mod merge;
 mod models;
 mod predict;
+mod slurm;
 mod stages;
 mod train;
 mod verify;
@@ -86,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 /// Whether a command has networks to train, perhaps.
 fn trains(command: &Command) -> bool {
     match command {
-        Command::Train { .. } => true,
+        Command::Train { export_jobs, .. } => export_jobs.is_none(),
         Command::Run { stages, .. } => stages.has(Stage::Train),
         _ => false,
     }
@@ -157,11 +158,14 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             None,
             shard.shard,
         ),
-        Command::Train { making, training, shard } => {
+        Command::Train { making, training, export_jobs, shard } => {
             let given =
                 Given { making: Some(making), training: Some(training), ..Given::default() };
             let config = configuration(shared, &given)?;
             let options = TrainOptions { replan_split: training.replan_split };
+            if let Some(folder) = export_jobs {
+                return train::export(context, &config, &options, folder);
+            }
             let stages = StageSelection::of(&[Stage::Train]);
             stages::run(context, &config, &stages, &options, *shard)
         }
@@ -184,6 +188,7 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             let config = configuration(shared, &given)?;
             forge::run(context, &config, forging)
         }
+        Command::Slurm(job) => slurm::run(job),
         Command::Models => models::run(context),
         Command::Cache { action } => cache::run(context, action),
         Command::Completions { shell } => {
