@@ -14,6 +14,7 @@ mod memory;
 mod model_types;
 mod near_duplicates;
 mod networks;
+mod portable_jobs;
 mod processes;
 mod refusals;
 mod resume;
