@@ -61,7 +61,9 @@ impl Devices {
             let count = cuda_devices();
             if number.unwrap_or(0) as usize >= count {
                 let found = match count {
-                    _ if !cfg!(feature = "cuda") => "this build has no CUDA: the only device is cpu".to_owned(),
+                    _ if !cfg!(feature = "cuda") => {
+                        "this build has no CUDA: the only device is cpu".to_owned()
+                    }
                     0 => "no NVIDIA device on this machine".to_owned(),
                     count => format!("{count} NVIDIA devices, the last is cuda:{}", count - 1),
                 };
@@ -78,9 +80,8 @@ pub fn cuda_devices() -> usize {
     {
         use burn::tensor::backend::Backend;
         // Without a driver the runtime would not answer but end the thread.
-        let driver = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|path| {
-            std::path::Path::new(path).exists()
-        });
+        let driver =
+            ["/dev/nvidiactl", "/dev/dxg"].iter().any(|path| std::path::Path::new(path).exists());
         if driver { <burn::backend::Cuda as Backend>::device_count(0) } else { 0 }
     }
     #[cfg(not(feature = "cuda"))]

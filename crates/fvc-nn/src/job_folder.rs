@@ -92,7 +92,8 @@ impl JobFile {
     /// There is none, or it is none of this version.
     pub fn read(folder: &Path) -> Result<Self, NetworkError> {
         let path = folder.join(JOB);
-        let bytes = fs::read(&path).map_err(|error| wrong(&path, "the job of a training", error))?;
+        let bytes =
+            fs::read(&path).map_err(|error| wrong(&path, "the job of a training", error))?;
         Self::of_bytes(&bytes).map_err(|error| wrong(&path, "the job of a training", error))
     }
 
@@ -110,8 +111,7 @@ impl JobFile {
     /// # Errors
     /// None that are known.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NetworkError> {
-        serde_json::to_vec(self)
-            .map_err(|error| NetworkError::Internal { what: error.to_string() })
+        serde_json::to_vec(self).map_err(|error| NetworkError::Internal { what: error.to_string() })
     }
 
     /// Makes it the job of a folder.
@@ -173,17 +173,17 @@ impl JobFile {
             let others: Vec<_> = ranks
                 .map(|(number, (rank, device))| {
                     let own = move || {
-                        let of_rank = || {
-                            self.train_rank(folder, clips, cancel, None, &*rank, *device)
-                        };
+                        let of_rank =
+                            || self.train_rank(folder, clips, cancel, None, &*rank, *device);
                         self.with_share(of_rank).and_then(|outcome| outcome)
                     };
-                    std::thread::Builder::new().name(format!("rank {number}")).spawn_scoped(scope, own)
+                    std::thread::Builder::new()
+                        .name(format!("rank {number}"))
+                        .spawn_scoped(scope, own)
                 })
                 .collect();
-            let own = || {
-                self.train_rank(folder, clips, cancel, Some(on_event), &*first, *first_device)
-            };
+            let own =
+                || self.train_rank(folder, clips, cancel, Some(on_event), &*first, *first_device);
             let own = self.with_share(own).and_then(|outcome| outcome);
             if let Err(error) = &own {
                 first.abort(&error.to_string());
@@ -192,7 +192,9 @@ impl JobFile {
             let mut outcomes = vec![own];
             outcomes.extend(others.into_iter().map(|thread| match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|_| {
-                    Err(NetworkError::Internal { what: "the thread of a rank has ended".to_owned() })
+                    Err(NetworkError::Internal {
+                        what: "the thread of a rank has ended".to_owned(),
+                    })
                 }),
                 Err(source) => Err(io(Path::new("the thread of a rank"), source)),
             }));
@@ -201,15 +203,15 @@ impl JobFile {
         // Those that were only told of a fault say less than who had it.
         let at = outcomes
             .iter()
-            .position(|outcome| {
-                matches!(outcome, Err(error) if !matches!(error, NetworkError::Ranks(_)))
-            })
+            .position(
+                |outcome| matches!(outcome, Err(error) if !matches!(error, NetworkError::Ranks(_))),
+            )
             .or_else(|| outcomes.iter().position(Result::is_err));
         match at {
             Some(at) => outcomes.swap_remove(at).map(drop),
-            None => outcomes.swap_remove(0).and_then(|(trained, report)| {
-                Self::leave(folder, trained, report)
-            }),
+            None => outcomes
+                .swap_remove(0)
+                .and_then(|(trained, report)| Self::leave(folder, trained, report)),
         }
     }
 
@@ -269,13 +271,20 @@ impl JobFile {
     ) -> Outcome {
         let first = match &self.weights {
             None => None,
-            Some(path) => {
-                Some(Weights::read(&folder.join(path))?.for_network(&self.job.network))
-            }
+            Some(path) => Some(Weights::read(&folder.join(path))?.for_network(&self.job.network)),
         };
         let Some(on_event) = on_event else {
             let job = &self.job;
-            return on_device(job, first.as_ref(), clips, device, folder, cancel, &mut |_| {}, collective);
+            return on_device(
+                job,
+                first.as_ref(),
+                clips,
+                device,
+                folder,
+                cancel,
+                &mut |_| {},
+                collective,
+            );
         };
         let mut log = MetricsLog::open(folder, &self.name, true);
         let mut events = EventFile::create(folder)?;

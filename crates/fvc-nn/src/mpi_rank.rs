@@ -16,9 +16,7 @@ use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::request::{LocalScope, Request, scope};
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{
-    Communicator, CommunicatorCollectives, Destination, Equivalence, Root, Source,
-};
+use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Equivalence, Root, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::collective::{Collective, CollectiveError};
@@ -139,9 +137,19 @@ fn place([sequence, kind, length]: [u64; 3]) -> String {
 enum Verdict {
     /// How much each rank brings.
     Go(Vec<u64>),
-    Gone { rank: usize, why: String },
-    Late { rank: usize, seconds: u64 },
-    Elsewhere { rank: usize, expected: String, found: String },
+    Gone {
+        rank: usize,
+        why: String,
+    },
+    Late {
+        rank: usize,
+        seconds: u64,
+    },
+    Elsewhere {
+        rank: usize,
+        expected: String,
+        found: String,
+    },
 }
 
 impl Verdict {
@@ -214,8 +222,7 @@ impl Channel {
     /// The first rank that said that it ends.
     fn ended(&self) -> Option<CollectiveError> {
         let world = SimpleCommunicator::world();
-        if let Some((message, status)) =
-            world.any_process().immediate_matched_probe_with_tag(GONE)
+        if let Some((message, status)) = world.any_process().immediate_matched_probe_with_tag(GONE)
         {
             let mut bytes = vec![0_u8; status.count(u8::equivalent_datatype()).max(0) as usize];
             message.matched_receive_into(&mut bytes[..]);
@@ -227,12 +234,7 @@ impl Channel {
     }
 
     /// A message of a rank, when it comes.
-    fn hear(
-        &self,
-        rank: usize,
-        tag: i32,
-        wait: &mut Wait,
-    ) -> Result<Vec<u8>, CollectiveError> {
+    fn hear(&self, rank: usize, tag: i32, wait: &mut Wait) -> Result<Vec<u8>, CollectiveError> {
         let process = self.communicator.process_at_rank(rank as i32);
         loop {
             if let Some((message, status)) = process.immediate_matched_probe_with_tag(tag) {
@@ -533,8 +535,7 @@ impl Collective for MpiRank {
 
     /// Tells the others, outside of every channel; who waits for this rank ends with an error.
     fn abort(&self, why: &str) {
-        let error =
-            CollectiveError::Gone { rank: self.rank, size: self.size, why: why.to_owned() };
+        let error = CollectiveError::Gone { rank: self.rank, size: self.size, why: why.to_owned() };
         if ENDED.set(error).is_err() {
             // Another was first, and everybody is told of that one.
             return;

@@ -6,9 +6,9 @@ use fvc_learn::{ModelKind, ParameterValue, Parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClassBalance, Device, Devices, LossKind, NaiveCnnConfig, NetworkConfig, NetworkError, Precision, RANK_PATIENCE, StopMetric,
-    TrainerConfig, VariableArCnnConfig, VisionTransformerConfig, VitGruConfig,
-    VitTransformerConfig,
+    ClassBalance, Device, Devices, LossKind, NaiveCnnConfig, NetworkConfig, NetworkError,
+    Precision, RANK_PATIENCE, StopMetric, TrainerConfig, VariableArCnnConfig,
+    VisionTransformerConfig, VitGruConfig, VitTransformerConfig,
 };
 
 /// What a network is trained with where nothing is named: one row a model.

@@ -223,8 +223,7 @@ fn calls(world: &MpiWorld) {
     let of_all = main.gather(&bytes).unwrap();
     assert!(of_all.iter().all(|other| *other == bytes));
     assert!(all.iter().all(|values| *values == all[0]));
-    let expected: f32 =
-        (0..3).map(|rank| CounterRandom::new(&[7, rank]).normal(5)).sum();
+    let expected: f32 = (0..3).map(|rank| CounterRandom::new(&[7, rank]).normal(5)).sum();
     assert!((all[0][5] - expected).abs() < 1e-5);
     main.barrier().unwrap();
 }

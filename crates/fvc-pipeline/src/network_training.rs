@@ -13,8 +13,9 @@ use fvc_corpus::{Label, TrainView};
 use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
 use fvc_media::ContentId;
 use fvc_nn::{
-    ClipFile, ClipKey, ClipSource, Device, JobFile, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
-    NetworkSettings, SavedNetwork, Source, StoredClips, TrainedFile, TrainingJob, TrainingShape,
+    ClipFile, ClipKey, ClipSource, Device, JobFile, MlflowRun, MlflowStatus, NetworkError,
+    NetworkReader, NetworkSettings, SavedNetwork, Source, StoredClips, TrainedFile, TrainingJob,
+    TrainingShape,
 };
 
 use crate::network_child::{ChildEnd, Line, run_child};
@@ -89,7 +90,8 @@ pub(crate) fn settings_of(
     };
     if crate::ranks::count() > 1 && !one_each {
         let problem = format!(
-            "device of {kind}: expected cpu, or cuda without a number (each process takes that of its              number on its machine), found {}",
+            "device of {kind}: expected cpu, or cuda without a number (each process takes that of its \
+             number on its machine), found {}",
             settings.devices
         );
         return Err(PipelineError::Config { path: None, problem });
@@ -357,13 +359,19 @@ impl<'a> NetworkTraining<'a> {
         }
         self.fit_into_memory(&mut job)?;
         let clip_files = self.files_of(&job);
+        // Paths of a job are from its folder, unless they are whole.
+        let whole = |path: &Path| {
+            std::path::absolute(path).map_err(|source| {
+                learn_error(self.kind, NetworkError::Io { path: path.to_owned(), source })
+            })
+        };
         Ok(JobFile {
             name: format!("{} {} {place}", self.run, self.kind),
             job,
-            clips_root: self.environment.workspace.clips(),
+            clips_root: whole(&self.environment.workspace.clips())?,
             clip_files,
             kinds: self.environment.config.augment.kinds.iter().map(ToString::to_string).collect(),
-            weights: self.settings.weights.clone(),
+            weights: self.settings.weights.as_deref().map(whole).transpose()?,
             devices: self.settings.devices.clone(),
             rank_patience: self.settings.rank_patience,
         })
@@ -387,9 +395,7 @@ impl<'a> NetworkTraining<'a> {
         let name = self.folder_name(&job)?;
         self.collect(&mut job, root).map_err(|error| learn_error(self.kind, error))?;
         let folder = root.join("trainings").join(&name);
-        let io = |source| {
-            learn_error(self.kind, NetworkError::Io { path: folder.clone(), source })
-        };
+        let io = |source| learn_error(self.kind, NetworkError::Io { path: folder.clone(), source });
         fs::create_dir_all(&folder).map_err(io)?;
         job.write(&folder).map_err(|error| learn_error(self.kind, error))?;
         Ok(name)

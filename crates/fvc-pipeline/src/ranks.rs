@@ -19,12 +19,14 @@ const VARIABLES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NU
 
 /// Whether this process is one of several that were started for one command.
 pub fn launched() -> Option<Launched> {
-    VARIABLES.into_iter().find_map(|variable| {
-        let ranks = std::env::var(variable).ok()?.trim().parse::<usize>().ok()?;
-        Some(Launched { ranks, variable })
-    })
-    // The first that is there speaks: mpirun -n 1 inside of a step is one process.
-    .filter(|launched| launched.ranks > 1)
+    VARIABLES
+        .into_iter()
+        .find_map(|variable| {
+            let ranks = std::env::var(variable).ok()?.trim().parse::<usize>().ok()?;
+            Some(Launched { ranks, variable })
+        })
+        // The first that is there speaks: mpirun -n 1 inside of a step is one process.
+        .filter(|launched| launched.ranks > 1)
 }
 
 /// Says that a build which cannot train by several processes shall not be started as several: each would
@@ -204,19 +206,17 @@ mod with {
     ) -> Result<ChildEnd, NetworkError> {
         let io = |source| NetworkError::Io { path: folder.to_owned(), source };
         let folder = std::path::absolute(folder).map_err(io)?;
-        let mut job = job.clone();
-        job.clips_root = std::path::absolute(&job.clips_root).map_err(io)?;
-        job.weights = job.weights.as_deref().map(std::path::absolute).transpose().map_err(io)?;
         job.write(&folder)?;
         let order = Order::Train { folder: folder.clone(), job: Box::new(job.clone()) };
         team.order(Some(&order))?;
         let (send, lines) = std::sync::mpsc::channel();
         let ended = std::thread::scope(|scope| {
             let (folder, job) = (&folder, &job);
-            let thread = std::thread::Builder::new().name("rank 0".to_owned()).spawn_scoped(
-                scope,
-                move || team.work(folder, job, cancel, Some(&mut |line| drop(send.send(line)))),
-            );
+            let thread = std::thread::Builder::new()
+                .name("rank 0".to_owned())
+                .spawn_scoped(scope, move || {
+                    team.work(folder, job, cancel, Some(&mut |line| drop(send.send(line))))
+                });
             let thread = thread.map_err(io)?;
             for line in lines {
                 on_line(&line);

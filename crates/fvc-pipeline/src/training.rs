@@ -11,7 +11,8 @@ use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
     ClipDetector, ClipEstimator, ColumnRoles, CrossValidation, Detector, LearnError, ModelBody,
     ModelKind, Parameters, SealedEvaluation, Selection, TrainEvent, cross_validate,
-    cross_validate_clips, each_clip_fit, evaluate_sealed, evaluate_sealed_clips, fit_final, fit_final_clips,
+    cross_validate_clips, each_clip_fit, evaluate_sealed, evaluate_sealed_clips, fit_final,
+    fit_final_clips,
 };
 use fvc_media::ContentId;
 use fvc_nn::SavedNetwork;

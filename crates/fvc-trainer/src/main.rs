@@ -113,12 +113,16 @@ fn train_all(
         if let Some(kind) = job.kinds.first() {
             return Err(NetworkError::Setting {
                 key: format!("kinds of {name}"),
-                expected: "none: variants as files, as fvc train --export-jobs writes them".to_owned(),
+                expected: "none: variants as files, as fvc train --export-jobs writes them"
+                    .to_owned(),
                 found: kind.clone(),
             });
         }
         let clips: Arc<dyn ClipSource> = Arc::new(job.stored_clips(folder)?);
-        println!("{place}: {} of {} epochs at most, on {}", job.name, job.job.trainer.epochs, job.devices);
+        println!(
+            "{place}: {} of {} epochs at most, on {}",
+            job.name, job.job.trainer.epochs, job.devices
+        );
         job.train(folder, &clips, cancel, &mut |event| match event {
             TrainingEvent::Resumed { epoch, step } => {
                 println!("{place}: goes on in epoch {epoch} after step {step}");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::footage::{can_make_footage, corpus, run};
+use crate::footage::{can_make_footage, corpus, fvc, run, told};
 
 /// A corpus whose clips are made; settings of one network, batches of `batch` and `accumulation` of them.
 fn configuration(folder: &Path, name: &str, batch: u32, accumulation: u32) -> String {
@@ -22,26 +22,24 @@ fn configuration(folder: &Path, name: &str, batch: u32, accumulation: u32) -> St
     config.to_str().unwrap().to_owned()
 }
 
-fn prepared(folder: &Path) -> String {
+fn prepared(folder: &Path) {
     let table = corpus(&folder.join("corpus"), 6);
     let workspace = folder.join("workspace").to_str().unwrap().to_owned();
     let config = configuration(folder, "stages.toml", 2, 1);
     let ask = |arguments: &[&str]| {
-        let (code, out, err) =
-            run(&[&["-w", &workspace, "--config", &config], arguments].concat());
+        let (code, out, err) = run(&[&["-w", &workspace, "--config", &config], arguments].concat());
         assert_eq!(code, 0, "{out}{err}");
     };
     ask(&["index", table.to_str().unwrap()]);
     ask(&["run", "--stages", "1-4"]);
-    workspace
 }
 
-fn train(workspace: &str, config: &str, devices: &[&str]) -> Value {
-    let (code, out, err) = run(&[
-        &["-w", workspace, "--config", config, "--json", "train", "--model-types", "variable_ar_cnn"],
-        devices,
-    ]
-    .concat());
+/// Trains from the folder of the corpus, by paths from there.
+fn train(folder: &Path, config: &str, devices: &[&str]) -> Value {
+    let mut command = fvc();
+    command.current_dir(folder).args(["-w", "workspace", "--config", config, "--json", "train"]);
+    let trained = command.args(["--model-types", "variable_ar_cnn"]).args(devices).output();
+    let (code, out, err) = told(&trained.unwrap());
     assert_eq!(code, 0, "{out}{err}");
     serde_json::from_str(&out).unwrap()
 }
@@ -63,11 +61,11 @@ fn two_devices_give_the_scores_of_one_with_the_same_effective_batch() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let workspace = prepared(folder.path());
+    prepared(folder.path());
     let alone = configuration(folder.path(), "alone.toml", 4, 1);
     let halves = configuration(folder.path(), "halves.toml", 2, 2);
-    let one = train(&workspace, &alone, &["--device", "cpu"]);
-    let two = train(&workspace, &halves, &["--devices", "cpu,cpu"]);
+    let one = train(folder.path(), &alone, &["--device", "cpu"]);
+    let two = train(folder.path(), &halves, &["--devices", "cpu,cpu"]);
     let (of_one, of_two) = (margins(&one), margins(&two));
     assert_eq!(of_one.len(), 12);
     assert_eq!(of_one.keys().collect::<Vec<_>>(), of_two.keys().collect::<Vec<_>>());
@@ -87,7 +85,7 @@ fn two_devices_give_the_scores_of_one_with_the_same_effective_batch() {
     assert_eq!(chosen(&one).as_deref(), Some("cpu"));
     assert_eq!(chosen(&two).as_deref(), Some("cpu,cpu"));
     let logged = |made: &Value| {
-        let run = Path::new(made["train"]["run"].as_str().unwrap());
+        let run = folder.path().join(made["train"]["run"].as_str().unwrap());
         std::fs::read_to_string(run.join("variable_ar_cnn/final/metrics.jsonl")).unwrap()
     };
     assert!(!logged(&one).contains("\"ranks\""));

@@ -8,8 +8,22 @@ use crate::footage::{run, told};
 #[test]
 fn the_script_of_a_training_on_two_machines() {
     let (code, script, err) = run(&[
-        "slurm", "--nodes", "2", "--gpus", "4", "--time", "2-00:00:00", "--partition", "gpu", "train",
-        "-w", "/data/my corpus", "--model-types", "vit_gru", "--experiment", "it's $(rm -rf ~)",
+        "slurm",
+        "--nodes",
+        "2",
+        "--gpus",
+        "4",
+        "--time",
+        "2-00:00:00",
+        "--partition",
+        "gpu",
+        "train",
+        "-w",
+        "/data/my corpus",
+        "--model-types",
+        "vit_gru",
+        "--experiment",
+        "it's $(rm -rf ~)",
     ]);
     assert_eq!(code, 0, "{err}");
     insta::assert_snapshot!("slurm_two_machines", script);
@@ -44,8 +58,16 @@ fn the_script_of_a_training_on_two_machines() {
     assert_eq!(
         words[3..],
         [
-            "fvc", "train", "-w", "/data/my corpus", "--model-types", "vit_gru", "--experiment",
-            "it's $(rm -rf ~)", "--device", "cuda"
+            "fvc",
+            "train",
+            "-w",
+            "/data/my corpus",
+            "--model-types",
+            "vit_gru",
+            "--experiment",
+            "it's $(rm -rf ~)",
+            "--device",
+            "cuda"
         ]
     );
 }
