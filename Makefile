@@ -25,7 +25,7 @@ demo: build ## real clips to a trained, evaluated detector and a verdict, under 
 	@FVC="$(TARGET_DIR)/release/fvc" tools/demo "$(DEMO_DIR)"
 
 test:       ## every test and doc test, then which could not run here and why
-	@tools/setup --quiet --also numpy
+	@tools/setup --quiet --also numpy --also mpi
 	@tools/test
 
 test-slow:  ## the tests that take minutes each (those named slow_*)

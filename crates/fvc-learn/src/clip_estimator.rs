@@ -101,16 +101,49 @@ fn fit_parts<E: ClipEstimator>(
 ) -> Result<Parts<E::Model>, LearnError> {
     let inner = inner_folds(train, settings.inner_folds, settings.seed)?;
     let fit = inner.first().map_or(train, |(fit, _)| fit);
-    let held_out: Vec<(ContentId, String, Label)> = train
-        .rows()
-        .filter(|row| row.variant == 0 && !fit.scope().contains(&row.content_id))
-        .map(|row| (row.content_id, row.group.to_string(), row.label))
-        .collect();
+    let held_out = held_out_of(train, fit);
     let ClipFit { model, held_out, parameters } = estimator.fit(fit, &held_out, place)?;
     let selection =
         Selection { chosen: parameters, tried: Vec::new(), inner_folds: inner.len() as u32 };
     let calibration = Calibration::fit(&held_out);
     Ok(Parts { kind: estimator.kind(), model, calibration, thresholds: None, selection })
+}
+
+/// The originals of a training side that a fit does not see.
+fn held_out_of(train: &TrainView<'_>, fit: &TrainView<'_>) -> Vec<(ContentId, String, Label)> {
+    train
+        .rows()
+        .filter(|row| row.variant == 0 && !fit.scope().contains(&row.content_id))
+        .map(|row| (row.content_id, row.group.to_string(), row.label))
+        .collect()
+}
+
+/// Gives every fit of [`cross_validate_clips`] and [`fit_final_clips`] to `on_fit`, as an estimator would
+/// get it: view, held-out originals, place. None of them depends on what came of another.
+///
+/// # Errors
+/// The split does not fit the examples, or what `on_fit` says.
+pub fn each_clip_fit(
+    examples: &Examples,
+    split: &Split,
+    settings: &TrainSettings,
+    on_fit: &mut dyn FnMut(
+        &TrainView<'_>,
+        &[(ContentId, String, Label)],
+        &str,
+    ) -> Result<(), LearnError>,
+) -> Result<(), LearnError> {
+    let inputs = examples.with_columns(&[])?;
+    let mut of_side = |train: &TrainView<'_>, place: &str| {
+        let inner = inner_folds(train, settings.inner_folds, settings.seed)?;
+        let fit = inner.first().map_or(train, |(fit, _)| fit);
+        on_fit(fit, &held_out_of(train, fit), place)
+    };
+    for fold in 0..split.folds() {
+        let (train, _) = split.fold(fold, &inputs)?;
+        of_side(&train, &format!("fold_{fold}"))?;
+    }
+    of_side(&split.training(&inputs)?, "final")
 }
 
 fn log_odds<M>(

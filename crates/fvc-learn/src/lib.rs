@@ -127,8 +127,8 @@ pub use boosting::{Tree, TreeModel};
 pub use bootstrap::{Estimate, Evaluation, Interval, LEVEL, Margin};
 pub use calibration::Calibration;
 pub use clip_estimator::{
-    ClipDetector, ClipEstimator, ClipFit, ClipReading, cross_validate_clips, evaluate_sealed_clips,
-    fit_final_clips,
+    ClipDetector, ClipEstimator, ClipFit, ClipReading, cross_validate_clips, each_clip_fit,
+    evaluate_sealed_clips, fit_final_clips,
 };
 pub use cross_validation::{
     Baseline, ColumnRoles, CrossValidation, FoldOutcome, GridPoint, ScoredSource, SealedEvaluation,

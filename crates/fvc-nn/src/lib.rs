@@ -12,6 +12,7 @@ mod context;
 mod cost;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod device;
 mod error;
 mod event_file;
 mod exchange;
@@ -19,6 +20,7 @@ mod extents;
 mod flex;
 mod flex_rows;
 mod grad_cam;
+mod job_folder;
 mod layers;
 mod loader;
 mod loss;
@@ -26,6 +28,8 @@ mod loss_scale;
 mod metrics_log;
 mod mlflow;
 mod models;
+#[cfg(feature = "mpi")]
+mod mpi_rank;
 mod network;
 mod optimizer;
 pub mod portable;
@@ -51,10 +55,12 @@ pub use clip_source::{ClipFile, ClipKey, ClipSource, StoredClips};
 pub use collective::{Alone, Collective, CollectiveError, ThreadRank};
 pub use context::{BatchStatistics, Context, Engine, Mode, Precision};
 pub use cost::{LayerCost, TrainingMemory, TrainingShape};
+pub use device::{Device, Devices, cuda_devices};
 pub use error::NetworkError;
 pub use event_file::EventFile;
 pub use extents::Extents;
 pub use grad_cam::{Heat, grad_cam, write_png};
+pub use job_folder::{JobFile, RANK_PATIENCE, TrainedFile};
 pub use layers::{
     BATCH_NORM_MOMENTUM, BatchNorm, Convolution2d, Convolution3d, Initial, LayerNorm, Linear,
     attention, dropout, gelu,
@@ -68,6 +74,8 @@ pub use models::naive_cnn::{NaiveCnn, NaiveCnnConfig};
 pub use models::variable_ar_cnn::{Inception3d, VariableArCnn, VariableArCnnConfig};
 pub use models::vision_transformer::{VisionTransformer, VisionTransformerConfig};
 pub use models::vit_sequence::{VitGru, VitGruConfig, VitTransformer, VitTransformerConfig};
+#[cfg(feature = "mpi")]
+pub use mpi_rank::{MpiRank, MpiWorld};
 pub use network::{FrameShape, Network, NetworkConfig, log_odds};
 pub use optimizer::{
     AdamW, AdamWConfig, NamedGradients, TrainBackend, global_norm, shortening, update_statistics,

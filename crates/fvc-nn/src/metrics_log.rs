@@ -58,7 +58,8 @@ pub(crate) fn numbers_of(record: &EpochRecord) -> Vec<(&'static str, &'static st
         ("training", "clips_per_second", record.clips_per_second),
     ];
     // Of a training by several ranks only.
-    if record.exchange_share > 0.0 {
+    if record.ranks > 1 {
+        numbers.push(("training", "ranks", record.ranks as f64));
         numbers.push(("training", "exchange_share", record.exchange_share));
         numbers.push(("training", "ranks_waiting_share", record.ranks_waiting_share));
     }

@@ -6,9 +6,9 @@ use fvc_learn::{ModelKind, ParameterValue, Parameters};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClassBalance, LossKind, NaiveCnnConfig, NetworkConfig, NetworkError, Precision, StopMetric,
-    TrainerConfig, VariableArCnnConfig, VisionTransformerConfig, VitGruConfig,
-    VitTransformerConfig,
+    ClassBalance, Device, Devices, LossKind, NaiveCnnConfig, NetworkConfig, NetworkError,
+    Precision, RANK_PATIENCE, StopMetric, TrainerConfig, VariableArCnnConfig,
+    VisionTransformerConfig, VitGruConfig, VitTransformerConfig,
 };
 
 /// What a network is trained with where nothing is named: one row a model.
@@ -73,7 +73,7 @@ const ROWS: [Row; 4] = [
 ];
 
 /// The parameters that every network has, with what they mean.
-pub const PARAMETERS: [(&str, &str); 37] = [
+pub const PARAMETERS: [(&str, &str); 39] = [
     ("configuration", "reference, or small: for processors"),
     ("size", "which of the clip store's sizes it learns from; the first where none is named"),
     ("stem_stride", "variable_ar_cnn: pixels from one position of the stem to the next, 1 to 4"),
@@ -110,6 +110,8 @@ pub const PARAMETERS: [(&str, &str); 37] = [
     ("weights", "a file of weights to begin from (.safetensors, .pt, .pth)"),
     ("random_backbone", "begin a backbone at random that is meant to be pretrained"),
     ("device", "cpu, or cuda:N in builds with it"),
+    ("devices", "several with commas in place of device: each trains a replica, as one rank"),
+    ("rank_patience", "seconds that one rank waits for another, 1800 where none are named"),
     ("memory", "MiB that a training may take; 0: as much as there is"),
     ("variants", "whether variants are learnt from beside the originals"),
     ("depth", "vit_*: blocks of the backbone"),
@@ -129,8 +131,10 @@ pub struct NetworkSettings {
     pub weights: Option<PathBuf>,
     /// Whether a backbone that is meant to be pretrained begins at random.
     pub random_backbone: bool,
-    /// Where it is computed.
-    pub device: String,
+    /// Where it is computed: a rank a device.
+    pub devices: Devices,
+    /// Seconds after which a rank that does not come is given up.
+    pub rank_patience: u64,
     /// MiB that a training may take; 0: as much as there is.
     pub memory_mib: u64,
     /// Whether variants are learnt from.
@@ -247,21 +251,21 @@ impl NetworkSettings {
                 found: "none".to_owned(),
             });
         }
-        let device = take.text("device")?.unwrap_or("cpu").to_owned();
-        let is_cuda = device.strip_prefix("cuda").is_some_and(|rest| {
-            rest.is_empty() || rest.strip_prefix(':').is_some_and(|at| at.parse::<u32>().is_ok())
-        });
-        if device != "cpu" && !(is_cuda && cfg!(feature = "cuda")) {
-            let expected = if cfg!(feature = "cuda") {
-                "cpu or cuda:N"
-            } else {
-                "cpu (this build has no CUDA)"
-            };
-            return Err(NetworkError::setting("device", expected, device));
-        }
-        if device == "cpu" && parameters.contains_key("loader.pinned") {
+        let devices = devices_of(&take)?;
+        devices.check()?;
+        if devices.are_processors() && parameters.contains_key("loader.pinned") {
             let expected = "nothing: memory is page-locked on the way to a device only";
             return Err(NetworkError::setting("loader.pinned", expected, "a value"));
+        }
+        let rank_patience = take.count("rank_patience", RANK_PATIENCE)?;
+        if rank_patience == 0 {
+            return Err(NetworkError::setting("rank_patience", "1 at least", rank_patience));
+        }
+        // Processes that MPI started are known when they run only.
+        let alone = devices.count() == 1 && !cfg!(feature = "mpi");
+        if alone && parameters.contains_key("rank_patience") {
+            let expected = "nothing where there is one device: no rank waits for another";
+            return Err(NetworkError::setting("rank_patience", expected, "a value"));
         }
         let trainer = trainer_of(*row, &take, seed, &network, small)?;
         Ok(Self {
@@ -270,7 +274,8 @@ impl NetworkSettings {
             size: take.text("size")?.map(str::to_owned),
             weights,
             random_backbone: random_backbone && !small,
-            device,
+            devices,
+            rank_patience,
             memory_mib: take.count("memory", 0)?,
             variants: take.flag("variants", true)?,
         })
@@ -282,6 +287,26 @@ impl NetworkSettings {
         let mut parameters = Parameters::new();
         flatten("", &flat, &mut parameters);
         parameters
+    }
+}
+
+/// The devices that are named, one or several; the processor where none is.
+fn devices_of(take: &Take<'_>) -> Result<Devices, NetworkError> {
+    match (take.text("device")?, take.text("devices")?) {
+        (Some(_), Some(several)) => {
+            let expected = "nothing where devices are named";
+            Err(NetworkError::setting("device", expected, several))
+        }
+        (None, None) => Ok(Device::Cpu.into()),
+        (None, Some(several)) => several.parse(),
+        (Some(one), None) => {
+            let devices: Devices = one.parse()?;
+            if devices.count() > 1 {
+                let expected = "one device; several by devices";
+                return Err(NetworkError::setting("device", expected, one));
+            }
+            Ok(devices)
+        }
     }
 }
 

@@ -178,6 +178,9 @@ pub struct EpochRecord {
     pub skipped_steps: u64,
     /// Share of the epoch that was spent waiting for batches, 0 to 1.
     pub waiting_share: f64,
+    /// Ranks that trained it.
+    #[serde(default = "one_rank")]
+    pub ranks: u64,
     /// Share of it that gradients were on their way to other ranks.
     #[serde(default)]
     pub exchange_share: f64,
@@ -189,6 +192,11 @@ pub struct EpochRecord {
     pub clips_per_second: f64,
     /// Seconds, held-out sources included.
     pub seconds: f64,
+}
+
+/// Of records that were written before there could be several.
+fn one_rank() -> u64 {
+    1
 }
 
 /// What a training tells while it runs.
@@ -727,6 +735,7 @@ impl<B: TrainBackend> Training<'_, B> {
             learning_rate: self.schedule.factor(last_step) * config.optimizer.head_learning_rate,
             skipped_steps: self.progress.skipped,
             waiting_share: share(waited),
+            ranks: ranks as u64,
             exchange_share: share(exchanged),
             ranks_waiting_share: share(waited_for_ranks),
             clips_per_second: if learning > 0.0 { learnt as f64 / learning } else { 0.0 },

@@ -55,6 +55,7 @@ mod pass;
 pub mod plan;
 mod prediction;
 mod progress;
+pub mod ranks;
 mod replayed_clips;
 pub mod runs;
 mod scaled_sinks;
@@ -87,8 +88,8 @@ pub use progress::{Progress, Silent};
 pub use shard::{Shard, ShardError};
 pub use stages::{Environment, StagesOutcome, run_stages};
 pub use training::{
-    Machine, ModelRecipe, RunRecord, SealedResult, SourceCounts, TrainOptions, TrainOutcome,
-    TrainedModel, check_training, newest_model, train,
+    ExportedJobs, Machine, ModelRecipe, RunRecord, SealedResult, SourceCounts, TrainOptions,
+    TrainOutcome, TrainedModel, check_training, export_jobs, newest_model, train,
 };
 pub use unit::{Output, Pass, Unit, UnitState};
 pub use verify::{Checked, Finding, Mended, VerifyOutcome, Wrong, verify};

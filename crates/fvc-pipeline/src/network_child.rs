@@ -3,58 +3,21 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use burn::backend::{Autodiff, Flex};
-use fvc_augment::Kind;
-use fvc_corpus::write_atomically;
-use fvc_media::ContentId;
-use fvc_nn::{
-    ClipFile, ClipSource, EpochRecord, EventFile, MetricsLog, NetworkError, StoredClips,
-    TrainerConfig, TrainingEvent, TrainingJob, WeightReport, Weights, train,
-};
+use fvc_nn::{EpochRecord, JobFile, NetworkError, TrainedFile, TrainingEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::replayed_clips::ReplayedClips;
+use crate::replayed_clips::clips_of;
 
 /// The hidden argument that makes a program this child.
 const CHILD_ARGUMENT: &str = "--fvc-network-child";
-const JOB: &str = "job.json";
-const TRAINED: &str = "trained.json";
-const WEIGHTS: &str = "weights.safetensors";
 /// The exit code of a training that was asked to stop and has left a checkpoint.
 const STOPPED: i32 = 130;
-
-/// What a training child is told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct JobFile {
-    /// What its numbers are logged under: the run and the fit in it.
-    pub(crate) name: String,
-    pub(crate) job: TrainingJob,
-    pub(crate) clips_root: PathBuf,
-    pub(crate) clip_files: Vec<ClipFile>,
-    pub(crate) kinds: Vec<Kind>,
-    /// Weights to begin from.
-    pub(crate) weights: Option<PathBuf>,
-    pub(crate) device: String,
-}
-
-/// What a training child leaves, beside the weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TrainedFile {
-    /// How it was trained in the end: batches are smaller than asked for where memory did not suffice.
-    pub(crate) trainer: TrainerConfig,
-    pub(crate) weights_hash: String,
-    pub(crate) parameters: usize,
-    pub(crate) best_epoch: u64,
-    pub(crate) records: Vec<EpochRecord>,
-    pub(crate) validation: Vec<(ContentId, f64)>,
-    pub(crate) report: Option<WeightReport>,
-}
 
 /// What a training child says while it runs, a line each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,6 +27,30 @@ pub(crate) enum Line {
     Step { epoch: u64, step: u64, steps: u64 },
     Epoch(EpochRecord),
     Failed { problem: String, by_settings: bool },
+}
+
+impl Line {
+    /// What is said of an event.
+    pub(crate) fn of(event: &TrainingEvent) -> Option<Self> {
+        match event {
+            TrainingEvent::Resumed { epoch, step } => {
+                Some(Self::Resumed { epoch: *epoch, step: *step })
+            }
+            TrainingEvent::Step { epoch, step, steps, .. } => {
+                Some(Self::Step { epoch: *epoch, step: *step, steps: *steps })
+            }
+            TrainingEvent::Epoch(record) => Some(Self::Epoch(record.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// Whether who set the training up is at fault.
+pub(crate) fn by_settings(error: &NetworkError) -> bool {
+    matches!(
+        error,
+        NetworkError::Setting { .. } | NetworkError::Memory { .. } | NetworkError::Device { .. }
+    )
 }
 
 /// How a training child ended.
@@ -118,12 +105,7 @@ fn child(folder: &Path) -> i32 {
         Ok(()) => 0,
         Err(NetworkError::Cancelled) => STOPPED,
         Err(error) => {
-            let by_settings = matches!(
-                error,
-                NetworkError::Setting { .. }
-                    | NetworkError::Memory { .. }
-                    | NetworkError::Device { .. }
-            );
+            let by_settings = by_settings(&error);
             say(&Line::Failed { problem: error.to_string(), by_settings });
             1
         }
@@ -131,113 +113,13 @@ fn child(folder: &Path) -> i32 {
 }
 
 fn train_in(folder: &Path, cancel: &AtomicBool) -> Result<(), NetworkError> {
-    let path = folder.join(JOB);
-    let wrong = |path: &Path, error: &dyn ToString| NetworkError::File {
-        path: path.to_owned(),
-        expected: "the job of a training".to_owned(),
-        found: error.to_string(),
-    };
-    let bytes = fs::read(&path).map_err(|error| wrong(&path, &error))?;
-    let file: JobFile = serde_json::from_slice(&bytes).map_err(|error| wrong(&path, &error))?;
-    let first = match &file.weights {
-        None => None,
-        Some(path) => Some(Weights::read(path)?.for_network(&file.job.network)),
-    };
-    let stored = StoredClips::open(&file.clips_root, &file.clip_files)?;
-    let clips: Arc<dyn ClipSource> = Arc::new(ReplayedClips::new(stored, file.kinds.clone()));
-    let mut log = MetricsLog::open(folder, &file.name, true);
-    let mut events = EventFile::create(folder)?;
-    // A log that cannot be written is told once the training has its result, which is worth more.
-    let mut fault = None;
-    let mut tell = |event: &TrainingEvent| {
-        let mut keep = |result: Result<(), NetworkError>| {
-            if let Err(error) = result {
-                fault.get_or_insert(error);
-            }
-        };
-        keep(log.tell(event));
-        match event {
-            TrainingEvent::Resumed { epoch, step } => {
-                keep(events.resumed(*epoch));
-                say(&Line::Resumed { epoch: *epoch, step: *step });
-            }
-            TrainingEvent::Step { epoch, step, steps, .. } => {
-                say(&Line::Step { epoch: *epoch, step: *step, steps: *steps });
-            }
-            TrainingEvent::Epoch(record) => {
-                keep(events.epoch(record));
-                say(&Line::Epoch(record.clone()));
-            }
-            _ => {}
+    let file = JobFile::read(folder)?;
+    let clips = clips_of(&file, folder)?;
+    file.train(folder, &clips, cancel, &mut |event| {
+        if let Some(line) = Line::of(event) {
+            say(&line);
         }
-    };
-    let (trained, report) = match file.device.strip_prefix("cuda") {
-        None => train::<Autodiff<Flex>>(
-            &file.job,
-            first.as_ref(),
-            &clips,
-            &burn::backend::flex::FlexDevice,
-            folder,
-            cancel,
-            &mut tell,
-        )?,
-        #[cfg(feature = "cuda")]
-        Some(number) => {
-            let number = number.trim_start_matches(':').parse().unwrap_or(0);
-            train::<Autodiff<burn::backend::Cuda>>(
-                &file.job,
-                first.as_ref(),
-                &clips,
-                &burn::backend::cuda::CudaDevice::new(number),
-                folder,
-                cancel,
-                &mut tell,
-            )?
-        }
-        #[cfg(not(feature = "cuda"))]
-        Some(_) => {
-            return Err(NetworkError::Device {
-                device: file.device.clone(),
-                found: "a build without CUDA".to_owned(),
-            });
-        }
-    };
-    log.complete(&trained.records)?;
-    if let Some(error) = fault {
-        return Err(error);
-    }
-    let weights = folder.join(WEIGHTS);
-    trained.weights.write(&weights, "trained weights")?;
-    let io = |path: &Path, source| NetworkError::Io { path: path.to_owned(), source };
-    let bytes = fs::read(&weights).map_err(|source| io(&weights, source))?;
-    let result = TrainedFile {
-        trainer: file.job.trainer,
-        weights_hash: blake3::hash(&bytes).to_hex().to_string(),
-        parameters: trained.weights.count(),
-        best_epoch: trained.best_epoch,
-        records: trained.records,
-        validation: trained.validation,
-        report,
-    };
-    let path = folder.join(TRAINED);
-    let bytes = serde_json::to_vec_pretty(&result).map_err(|error| wrong(&path, &error))?;
-    write_atomically(&path, &bytes).map_err(|source| io(&path, source))
-}
-
-/// The weights of a training, by its folder.
-pub(crate) fn weights_file(folder: &Path) -> PathBuf {
-    folder.join(WEIGHTS)
-}
-
-/// What a training in `folder` has left, if it ended and its weights are those that it wrote.
-pub(crate) fn finished(folder: &Path, job: &JobFile) -> Option<TrainedFile> {
-    let known: JobFile = serde_json::from_slice(&fs::read(folder.join(JOB)).ok()?).ok()?;
-    let trained: TrainedFile =
-        serde_json::from_slice(&fs::read(folder.join(TRAINED)).ok()?).ok()?;
-    let weights = fs::read(folder.join(WEIGHTS)).ok()?;
-    let same = known.job.hash().ok()? == job.job.hash().ok()?
-        && blake3::hash(&weights).to_hex().as_str() == trained.weights_hash;
-    same.then_some(trained)
+    })
 }
 
 /// Ends a child that is still there when its parent goes on without it.
@@ -267,10 +149,7 @@ pub(crate) fn run_child(
 ) -> Result<ChildEnd, NetworkError> {
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     let io = |path: &Path, source| NetworkError::Io { path: path.to_owned(), source };
-    let path = folder.join(JOB);
-    let bytes = serde_json::to_vec(job)
-        .map_err(|error| NetworkError::Internal { what: error.to_string() })?;
-    write_atomically(&path, &bytes).map_err(|source| io(&path, source))?;
+    job.write(folder)?;
     let program =
         std::env::current_exe().map_err(|source| io(Path::new("this program"), source))?;
     let child = Command::new(&program)
@@ -347,7 +226,7 @@ pub(crate) fn run_child(
         return Ok(ChildEnd::Stopped);
     }
     if status.success() {
-        return match finished(folder, job) {
+        return match job.finished(folder) {
             Some(trained) => Ok(ChildEnd::Trained(Box::new(trained))),
             None => Err(NetworkError::Internal {
                 what: format!("a training in {} ended without weights", folder.display()),

@@ -1,25 +1,26 @@
 //! [`NetworkTraining`]: networks in stage 5, from the clip store to a detector.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fvc_augment::Draw;
-use fvc_clips::SizeSpec;
+use fvc_clips::{ClipStore, SizeSpec};
 use fvc_corpus::{Label, TrainView};
 use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
 use fvc_media::ContentId;
 use fvc_nn::{
-    ClipFile, ClipKey, ClipSource, MlflowRun, MlflowStatus, NetworkError, NetworkReader,
-    NetworkSettings, SavedNetwork, Source, StoredClips, TrainingJob, TrainingShape,
+    ClipFile, ClipKey, ClipSource, Device, JobFile, MlflowRun, MlflowStatus, NetworkError,
+    NetworkReader, NetworkSettings, SavedNetwork, Source, StoredClips, TrainedFile, TrainingJob,
+    TrainingShape,
 };
 
-use crate::network_child::{
-    ChildEnd, JobFile, Line, TrainedFile, finished, run_child, weights_file,
-};
+use crate::network_child::{ChildEnd, Line, run_child};
 use crate::plan::{clip_name, draws};
+use crate::replayed_clips::clips_of;
 use crate::stages::Environment;
 use crate::{Config, Output, PipelineError, Unit, UnitState};
 
@@ -80,6 +81,18 @@ pub(crate) fn settings_of(
     let settings = NetworkSettings::of(kind, &own.parameters, own.seed).map_err(|error| {
         PipelineError::Config { path: None, problem: format!("{kind}: {error}") }
     })?;
+    let one_each = match settings.devices.all() {
+        [device] => matches!(device, Device::Cpu | Device::Cuda(None)),
+        _ => false,
+    };
+    if crate::ranks::count() > 1 && !one_each {
+        let problem = format!(
+            "device of {kind}: expected cpu, or cuda without a number (each process takes that of its \
+             number on its machine), found {}",
+            settings.devices
+        );
+        return Err(PipelineError::Config { path: None, problem });
+    }
     let sizes = config.scale.frame_sizes();
     let size = match &settings.size {
         None => sizes.first().copied(),
@@ -257,13 +270,18 @@ impl<'a> NetworkTraining<'a> {
             (grid[1], grid[2]) = (grid[1].max(height), grid[2].max(width));
         }
         let trainer = &mut job.trainer;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // Processors have one memory, of which each rank takes its part; a device has its own.
+        let sharing =
+            if self.settings.devices.are_processors() { self.settings.devices.count() } else { 1 };
+        let budget_mib = budget_mib / sharing as u64;
         let shape = TrainingShape {
             batch: trainer.batch,
             grid,
             precision: trainer.precision,
             block_checkpointing: trainer.block_checkpointing,
             prefetch: trainer.loader.prefetch,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: (threads / sharing).max(1),
         };
         let batch = job.network.largest_batch(&shape, budget_mib).map_err(fault)?;
         if batch < trainer.batch {
@@ -293,15 +311,150 @@ impl<'a> NetworkTraining<'a> {
             || self.clip_files.iter().any(stored)
     }
 
+    /// What a fit comes to.
+    fn job_of(
+        &self,
+        fit: &TrainView<'_>,
+        held_out: &[(ContentId, String, Label)],
+        place: &str,
+    ) -> Result<JobFile, LearnError> {
+        let mut training: BTreeMap<ContentId, Source> = BTreeMap::new();
+        for row in fit.rows() {
+            if row.variant > 0
+                && !(self.settings.variants && self.can_show(row.content_id, row.variant))
+            {
+                continue;
+            }
+            training
+                .entry(row.content_id)
+                .or_insert_with(|| Source {
+                    content_id: row.content_id,
+                    group: row.group.to_string(),
+                    fake: row.label == Label::Fake,
+                    variants: Vec::new(),
+                })
+                .variants
+                .push(row.variant);
+        }
+        let validation = held_out
+            .iter()
+            .map(|(content_id, group, label)| Source {
+                content_id: *content_id,
+                group: group.clone(),
+                fake: *label == Label::Fake,
+                variants: vec![0],
+            })
+            .collect();
+        let mut job = TrainingJob {
+            network: self.settings.network.clone(),
+            trainer: self.settings.trainer.clone(),
+            training: training.into_values().collect(),
+            validation,
+        };
+        if !self.settings.variants {
+            job.training.iter_mut().for_each(|source| source.variants = vec![0]);
+        }
+        self.fit_into_memory(&mut job)?;
+        let clip_files = self.files_of(&job);
+        // Paths of a job are from its folder, unless they are whole.
+        let whole = |path: &Path| {
+            std::path::absolute(path).map_err(|source| {
+                learn_error(self.kind, NetworkError::Io { path: path.to_owned(), source })
+            })
+        };
+        Ok(JobFile {
+            name: format!("{} {} {place}", self.run, self.kind),
+            job,
+            clips_root: whole(&self.environment.workspace.clips())?,
+            clip_files,
+            kinds: self.environment.config.augment.kinds.iter().map(ToString::to_string).collect(),
+            weights: self.settings.weights.as_deref().map(whole).transpose()?,
+            devices: self.settings.devices.clone(),
+            rank_patience: self.settings.rank_patience,
+        })
+    }
+
+    /// The name of a training's folder.
+    fn folder_name(&self, job: &JobFile) -> Result<String, LearnError> {
+        let hash = job.job.hash().map_err(|error| learn_error(self.kind, error))?;
+        Ok(format!("{}-{}", self.kind, &hash[..16]))
+    }
+
+    /// Writes a fit as a training of a folder that holds all that it needs, and gives the training's name.
+    pub(crate) fn export(
+        &self,
+        fit: &TrainView<'_>,
+        held_out: &[(ContentId, String, Label)],
+        place: &str,
+        root: &Path,
+    ) -> Result<String, LearnError> {
+        let mut job = self.job_of(fit, held_out, place)?;
+        let name = self.folder_name(&job)?;
+        self.collect(&mut job, root).map_err(|error| learn_error(self.kind, error))?;
+        let folder = root.join("trainings").join(&name);
+        let io = |source| learn_error(self.kind, NetworkError::Io { path: folder.clone(), source });
+        fs::create_dir_all(&folder).map_err(io)?;
+        job.write(&folder).map_err(|error| learn_error(self.kind, error))?;
+        Ok(name)
+    }
+
+    /// Brings clips and weights of a job below `root`, and names them from there.
+    fn collect(&self, job: &mut JobFile, root: &Path) -> Result<(), NetworkError> {
+        let clips = root.join("clips");
+        let bring = |from: &Path, to: &Path| {
+            if to.is_file() {
+                return Ok(());
+            }
+            let made = to.parent().map_or(Ok(()), fs::create_dir_all);
+            made.and_then(|()| fvc_clips::copy_atomically(from, to))
+                .map_err(|source| NetworkError::Io { path: to.to_owned(), source })
+        };
+        for file in &job.clip_files {
+            bring(&job.clips_root.join(&file.path), &clips.join(&file.path))?;
+        }
+        // Variants without a file are drawn here: the other machine has nothing to draw them with.
+        let replayed = clips_of(job, Path::new(""))?;
+        let known: BTreeSet<ClipKey> = job.clip_files.iter().map(|file| file.key.clone()).collect();
+        let store = ClipStore::open(&clips)?.with_tag("drawn");
+        for source in &job.job.training {
+            for &variant in &source.variants {
+                let key = ClipKey { content_id: source.content_id, variant };
+                if known.contains(&key) {
+                    continue;
+                }
+                if self.environment.cancel.load(Ordering::Relaxed) {
+                    return Err(NetworkError::Cancelled);
+                }
+                // An original has the size that the clips were made in; what is drawn keeps it.
+                let mut writer = store.writer(&key.content_id, variant, self.size)?;
+                let windows = replayed.windows(&key)?.len();
+                for window in 0..windows {
+                    writer.push_window(&replayed.window(&key, window)?)?;
+                }
+                let entry = writer.finish()?;
+                job.clip_files.push(ClipFile { key, path: PathBuf::from(entry.path) });
+            }
+        }
+        job.clips_root = PathBuf::from("../../clips");
+        job.kinds.clear();
+        if let Some(weights) = &mut job.weights {
+            let bytes = fs::read(&*weights)
+                .map_err(|source| NetworkError::Io { path: weights.clone(), source })?;
+            let extension = weights.extension().unwrap_or_default().to_string_lossy();
+            let name = format!("{}.{extension}", &ContentId::of_bytes(&bytes).to_hex()[..16]);
+            bring(weights, &root.join("weights").join(&name))?;
+            *weights = Path::new("../../weights").join(name);
+        }
+        Ok(())
+    }
+
     fn train(&self, mut job: JobFile, place: &str) -> Result<(TrainedFile, PathBuf), LearnError> {
         let fault = |error| learn_error(self.kind, error);
-        let hash = job.job.hash().map_err(fault)?;
-        let folder =
-            self.environment.workspace.networks().join(format!("{}-{}", self.kind, &hash[..16]));
+        let folder = self.environment.workspace.networks().join(self.folder_name(&job)?);
         fs::create_dir_all(&folder)
             .map_err(|source| fault(NetworkError::Io { path: folder.clone(), source }))?;
         self.folders.borrow_mut().push((place.to_owned(), folder.clone()));
-        if let Some(trained) = finished(&folder, &job) {
+        if let Some(trained) = job.finished(&folder) {
             return Ok((trained, folder));
         }
         let progress = self.environment.progress;
@@ -370,8 +523,15 @@ impl<'a> NetworkTraining<'a> {
                 }
                 Line::Step { .. } | Line::Failed { .. } => {}
             };
-            let end =
-                run_child(folder, job, &self.environment.cancel, &mut on_line).map_err(fault)?;
+            let cancel = &self.environment.cancel;
+            #[cfg(feature = "mpi")]
+            let end = match crate::ranks::team() {
+                Some(team) => crate::ranks::train(team, folder, job, cancel, &mut on_line),
+                None => run_child(folder, job, cancel, &mut on_line),
+            };
+            #[cfg(not(feature = "mpi"))]
+            let end = run_child(folder, job, cancel, &mut on_line);
+            let end = end.map_err(fault)?;
             match end {
                 ChildEnd::Trained(trained) => return Ok(*trained),
                 ChildEnd::Stopped => return Err(LearnError::Cancelled),
@@ -429,53 +589,7 @@ impl ClipEstimator for NetworkTraining<'_> {
         held_out: &[(ContentId, String, Label)],
         place: &str,
     ) -> Result<ClipFit<SavedNetwork>, LearnError> {
-        let mut training: BTreeMap<ContentId, Source> = BTreeMap::new();
-        for row in fit.rows() {
-            if row.variant > 0
-                && !(self.settings.variants && self.can_show(row.content_id, row.variant))
-            {
-                continue;
-            }
-            training
-                .entry(row.content_id)
-                .or_insert_with(|| Source {
-                    content_id: row.content_id,
-                    group: row.group.to_string(),
-                    fake: row.label == Label::Fake,
-                    variants: Vec::new(),
-                })
-                .variants
-                .push(row.variant);
-        }
-        let validation = held_out
-            .iter()
-            .map(|(content_id, group, label)| Source {
-                content_id: *content_id,
-                group: group.clone(),
-                fake: *label == Label::Fake,
-                variants: vec![0],
-            })
-            .collect();
-        let mut job = TrainingJob {
-            network: self.settings.network.clone(),
-            trainer: self.settings.trainer.clone(),
-            training: training.into_values().collect(),
-            validation,
-        };
-        if !self.settings.variants {
-            job.training.iter_mut().for_each(|source| source.variants = vec![0]);
-        }
-        self.fit_into_memory(&mut job)?;
-        let clip_files = self.files_of(&job);
-        let file = JobFile {
-            name: format!("{} {} {place}", self.run, self.kind),
-            job,
-            clips_root: self.environment.workspace.clips(),
-            clip_files,
-            kinds: self.environment.config.augment.kinds.clone(),
-            weights: self.settings.weights.clone(),
-            device: self.settings.device.clone(),
-        };
+        let file = self.job_of(fit, held_out, place)?;
         let (trained, folder) = self.train(file, place)?;
         if let Some(report) = &trained.report
             && place == "final"
@@ -491,7 +605,7 @@ impl ClipEstimator for NetworkTraining<'_> {
             ));
         }
         let name = format!("{}-{}.safetensors", self.kind, &trained.weights_hash[..16]);
-        let own = weights_file(&folder);
+        let own = JobFile::weights_file(&folder);
         fvc_clips::copy_atomically(&own, &folder.join(&name))
             .map_err(|error| self.internal(error))?;
         // Batches may have been cut to the memory that there was: the record is of what was done.

@@ -1,8 +1,29 @@
 //! [`ReplayedClips`]: variants that are not stored, made again from their recorded draw.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use fvc_augment::{Draw, Kind};
 use fvc_media::{DecodeCounters, Frame, Rational, Window};
-use fvc_nn::{ClipKey, ClipSource, NetworkError, StoredClips};
+use fvc_nn::{ClipKey, ClipSource, JobFile, NetworkError, StoredClips};
+
+/// What a job is shown.
+///
+/// # Errors
+/// Its clips are not there, or it names a kind of variants that is not known here.
+pub(crate) fn clips_of(job: &JobFile, folder: &Path) -> Result<Arc<dyn ClipSource>, NetworkError> {
+    let unknown = |name: &String| NetworkError::Setting {
+        key: "kinds".to_owned(),
+        expected: "kinds of variants".to_owned(),
+        found: name.clone(),
+    };
+    let kinds = job
+        .kinds
+        .iter()
+        .map(|name| name.parse::<Kind>().map_err(|_| unknown(name)))
+        .collect::<Result<_, _>>()?;
+    Ok(Arc::new(ReplayedClips::new(job.stored_clips(folder)?, kinds)))
+}
 
 /// Clips of a store; what is not in it is the original with the variant's draw applied, the same at every
 /// look.

@@ -11,7 +11,8 @@ use fvc_features::{Family, NATIVE, SCALED};
 use fvc_learn::{
     ClipDetector, ClipEstimator, ColumnRoles, CrossValidation, Detector, LearnError, ModelBody,
     ModelKind, Parameters, SealedEvaluation, Selection, TrainEvent, cross_validate,
-    cross_validate_clips, evaluate_sealed, evaluate_sealed_clips, fit_final, fit_final_clips,
+    cross_validate_clips, each_clip_fit, evaluate_sealed, evaluate_sealed_clips, fit_final,
+    fit_final_clips,
 };
 use fvc_media::ContentId;
 use fvc_nn::SavedNetwork;
@@ -297,38 +298,9 @@ pub fn train(
 ) -> Result<TrainOutcome, PipelineError> {
     let Environment { config, workspace, .. } = environment;
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
-    // Tables first: whoever is in them must be among the fingerprints that are compared then.
-    let needed = needed(config)?;
-    let mut tables = Vec::with_capacity(needed.len());
-    for &table in &needed {
-        tables.push((table.name(), read_table(environment, table)?));
-    }
-    let matrix = join_tables(
-        tables,
-        read_table(environment, FeatureTable::Facts)?,
-        config.augment.variants,
-    )?;
-    let grouping = group_sources(environment)?;
+    let ready = make_ready(environment, options)?;
+    let Ready { needed, grouping, labels, usable, mut notes, split, admission, examples } = ready;
     let index = &grouping.index;
-    let labels = index.labels();
-    // A source that was taken out of the index since has no label any more and is not learnt from.
-    let known: std::collections::BTreeSet<ContentId> = labels.keys().copied().collect();
-    let rows = matrix.rows.into_iter().filter(|row| known.contains(&row.content_id)).collect();
-    let matrix = FeatureMatrix { columns: matrix.columns, rows };
-    let usable: BTreeSet<ContentId> = matrix.rows.iter().map(|row| row.content_id).collect();
-    refuse_unknown_copies(&grouping, &usable)?;
-    let mut notes = grouping.notes();
-    let split = the_split(environment, options, &usable, index, &labels, &mut notes)
-        .inspect_err(|_| tell(environment, &grouping))?;
-    let declared = declared_ties(environment)?;
-    let admission = split
-        .admit(index, &grouping.near_duplicates, &declared)
-        .inspect_err(|_| tell(environment, &grouping))?;
-    // Who came too late is on neither side: only members of the split are joined with a group.
-    let rows =
-        matrix.rows.into_iter().filter(|row| split.part(&row.content_id).is_some()).collect();
-    let matrix = FeatureMatrix { columns: matrix.columns, rows };
-    let examples = Examples::join(matrix, &labels, &admission.groups)?;
     let sources = count_sources(&split, &examples, &labels, &admission, &usable);
     notes.extend(newcomer_notes(&admission, &usable));
     if !split.has_sealed() {
@@ -363,6 +335,106 @@ pub fn train(
             Err(error)
         }
     }
+}
+
+/// All that is known before anything is fitted.
+struct Ready {
+    needed: Vec<FeatureTable>,
+    grouping: Grouping,
+    labels: BTreeMap<ContentId, Label>,
+    usable: BTreeSet<ContentId>,
+    notes: Vec<String>,
+    split: Split,
+    admission: Admission,
+    examples: Examples,
+}
+
+fn make_ready(
+    environment: &Environment<'_>,
+    options: &TrainOptions,
+) -> Result<Ready, PipelineError> {
+    let Environment { config, .. } = environment;
+    // Tables first: whoever is in them must be among the fingerprints that are compared then.
+    let needed = needed(config)?;
+    let mut tables = Vec::with_capacity(needed.len());
+    for &table in &needed {
+        tables.push((table.name(), read_table(environment, table)?));
+    }
+    let matrix = join_tables(
+        tables,
+        read_table(environment, FeatureTable::Facts)?,
+        config.augment.variants,
+    )?;
+    let grouping = group_sources(environment)?;
+    let index = &grouping.index;
+    let labels = index.labels();
+    // A source that was taken out of the index since has no label any more and is not learnt from.
+    let known: BTreeSet<ContentId> = labels.keys().copied().collect();
+    let rows = matrix.rows.into_iter().filter(|row| known.contains(&row.content_id)).collect();
+    let matrix = FeatureMatrix { columns: matrix.columns, rows };
+    let usable: BTreeSet<ContentId> = matrix.rows.iter().map(|row| row.content_id).collect();
+    refuse_unknown_copies(&grouping, &usable)?;
+    let mut notes = grouping.notes();
+    let split = the_split(environment, options, &usable, index, &labels, &mut notes)
+        .inspect_err(|_| tell(environment, &grouping))?;
+    let declared = declared_ties(environment)?;
+    let admission = split
+        .admit(index, &grouping.near_duplicates, &declared)
+        .inspect_err(|_| tell(environment, &grouping))?;
+    // Who came too late is on neither side: only members of the split are joined with a group.
+    let rows =
+        matrix.rows.into_iter().filter(|row| split.part(&row.content_id).is_some()).collect();
+    let matrix = FeatureMatrix { columns: matrix.columns, rows };
+    let examples = Examples::join(matrix, &labels, &admission.groups)?;
+    Ok(Ready { needed, grouping, labels, usable, notes, split, admission, examples })
+}
+
+/// The trainings of a run's networks, for another machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExportedJobs {
+    /// The folder that holds all that they need.
+    pub folder: PathBuf,
+    /// The folders of the trainings in `trainings/`, which have a place of that name in the workspace's
+    /// `networks/` once they are done.
+    pub trainings: Vec<String>,
+    /// Things that a reader of the numbers must know.
+    pub notes: Vec<String>,
+}
+
+/// Writes every training of the networks that the configuration names into a folder with clips and weights,
+/// for `fvc-trainer`; nothing is trained. Trainings that come back are taken over by [`train`] under the same
+/// settings.
+///
+/// # Errors
+/// No network is named, or as [`train`] before it fits anything.
+pub fn export_jobs(
+    environment: &Environment<'_>,
+    options: &TrainOptions,
+    folder: &Path,
+) -> Result<ExportedJobs, PipelineError> {
+    let Environment { config, workspace, .. } = environment;
+    let networks: Vec<ModelKind> =
+        config.train.models.iter().copied().filter(|kind| kind.is_network()).collect();
+    if networks.is_empty() {
+        return Err(PipelineError::Config {
+            path: None,
+            problem: "--export-jobs: expected a network among --model-types, found none".to_owned(),
+        });
+    }
+    let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
+    let Ready { split, examples, mut notes, .. } = make_ready(environment, options)?;
+    let mut trainings = Vec::new();
+    for kind in networks {
+        let settings = config.train.settings(kind);
+        let mut sources = examples.content_ids().into_iter();
+        let training = NetworkTraining::new(environment, kind, "exported", &mut sources)?;
+        each_clip_fit(&examples, &split, &settings, &mut |fit, held_out, place| {
+            trainings.push(training.export(fit, held_out, place, folder)?);
+            Ok(())
+        })?;
+        notes.extend(training.take_notes());
+    }
+    Ok(ExportedJobs { folder: folder.to_owned(), trainings, notes })
 }
 
 /// Writes the run's manifest and failure table: every source of the index takes part in the run, or
@@ -506,6 +578,14 @@ pub struct Machine {
     pub target: String,
     /// Processors that the process may use.
     pub processors: usize,
+    /// Processes that trained networks together.
+    #[serde(default = "one_process")]
+    pub processes: usize,
+}
+
+/// Of runs that were recorded before there could be several.
+fn one_process() -> usize {
+    1
 }
 
 impl Machine {
@@ -513,6 +593,7 @@ impl Machine {
         Self {
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
+            processes: crate::ranks::count(),
         }
     }
 }

@@ -164,6 +164,12 @@ pub(crate) enum Command {
         making: MakingArguments,
         #[command(flatten)]
         training: TrainingArguments,
+        /// Train nothing; write the trainings of the networks that are named into a folder, with all the
+        /// clips that they need, for `fvc-trainer` on a machine without FFmpeg. What it leaves in
+        /// DIR/trainings, copied into networks/ of the workspace, is taken over by the same command
+        /// without this option.
+        #[arg(long, value_name = "DIR", conflicts_with = "shard")]
+        export_jobs: Option<PathBuf>,
         /// Refused with the reason: training has no shares.
         #[arg(long, value_name = "I/N", hide = true)]
         shard: Option<Shard>,
@@ -208,6 +214,8 @@ pub(crate) enum Command {
     },
     /// Make manipulated twins of authentic clips, with the same final encode on both sides.
     Forge(ForgeArguments),
+    /// Write the batch script that trains networks by all processes of a Slurm job.
+    Slurm(SlurmArguments),
     /// List the model types, and the runs of the workspace.
     Models,
     /// Look after the media cache of the workspace.
@@ -361,6 +369,15 @@ pub(crate) struct TrainingArguments {
     /// Where networks are trained: cpu, or cuda:N in builds with it.
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
+    /// Several devices that train one network together, each with a replica: 0,1 (short for
+    /// cuda:0,cuda:1), or cpu,cpu to try it. Batch and accumulation mean what they mean on one device: the
+    /// clips of a step are dealt out.
+    #[arg(long, value_name = "DEVICES", conflicts_with = "device")]
+    pub(crate) devices: Option<String>,
+    /// Seconds after which a rank that does not come is named and the training ends with an error; 1800
+    /// where none are named.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) rank_patience: Option<f64>,
     /// MiB that the training of a network may take, checked by an estimate before it starts.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     pub(crate) memory: Option<f64>,
@@ -425,6 +442,55 @@ pub(crate) struct ForgeArguments {
     pub(crate) list: bool,
     #[command(flatten)]
     pub(crate) damaged: DamagedArguments,
+}
+
+/// What a Slurm job is to have.
+#[derive(Debug, Args)]
+pub(crate) struct SlurmArguments {
+    /// Machines.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) nodes: u32,
+    /// NVIDIA devices of each machine, and processes on it, one each; 0: processors only.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) gpus: u32,
+    /// Processes of each machine; missing: one a device, or one.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) tasks: Option<u32>,
+    /// Processors of each process.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) cpus: u32,
+    /// Time limit as Slurm writes it: minutes, H:MM:SS or D-HH:MM:SS. A job that meets it leaves a
+    /// checkpoint and is queued again.
+    #[arg(long, default_value = "24:00:00", value_parser = slurm_word)]
+    pub(crate) time: String,
+    /// Partition.
+    #[arg(long, value_parser = slurm_word)]
+    pub(crate) partition: Option<String>,
+    /// Account.
+    #[arg(long, value_parser = slurm_word)]
+    pub(crate) account: Option<String>,
+    /// What srun starts MPI by (`srun --mpi=list`).
+    #[arg(long, default_value = "pmix", value_parser = slurm_word)]
+    pub(crate) mpi: String,
+    /// The program on those machines, built with `--features mpi`.
+    #[arg(long, value_name = "PATH", default_value = "fvc")]
+    pub(crate) program: String,
+    /// File for the script; missing: it is printed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The command: train or run, with its options.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// A value of a line `#SBATCH`, in which nothing can be quoted.
+fn slurm_word(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.,:/+=-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected letters, digits and _.,:/+=-".to_owned())
+    }
 }
 
 /// What to do with the media cache.

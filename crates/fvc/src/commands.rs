@@ -8,6 +8,7 @@ mod materialise;
 mod merge;
 mod models;
 mod predict;
+mod slurm;
 mod stages;
 mod train;
 mod verify;
@@ -20,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 use clap::CommandFactory;
 use fvc_learn::{ModelKind, ParameterValue};
 use fvc_media::PartialPolicy;
+use fvc_pipeline::ranks::{self, Ranks};
 use fvc_pipeline::{
     Config, PipelineError, Progress, Shard, Silent, Stage, StageSelection, TrainOptions,
 };
@@ -57,20 +59,51 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let bars = Bars::new();
     let silent = Silent;
     let progress: &dyn Progress = if arguments.shared.quiet { &silent } else { &bars };
-    let ended = interrupt::flag().map_err(CommandError::from).and_then(|cancel| {
-        dispatch(arguments, &Context { shared: &arguments.shared, cancel, progress })
+    let launched = if trains(&arguments.command) { ranks::launched() } else { None };
+    let Some(launched) = launched else {
+        let ended = interrupt::flag(interrupt::GRACE).map_err(CommandError::from);
+        let ended = ended.and_then(|cancel| {
+            dispatch(arguments, &Context { shared: &arguments.shared, cancel, progress })
+        });
+        return ExitCode::from(code_of(ended, arguments));
+    };
+    let ranks = match Ranks::join(launched) {
+        Ok(ranks) => ranks,
+        Err(error) => return ExitCode::from(code_of(Err(error.into()), arguments)),
+    };
+    let ended = interrupt::flag(interrupt::GRACE_OF_RANKS).map_err(CommandError::from);
+    let ended = ended.and_then(|cancel| {
+        if ranks.is_first() {
+            dispatch(arguments, &Context { shared: &arguments.shared, cancel, progress })
+        } else {
+            ranks.serve(&cancel).map(|()| Ending::All).map_err(CommandError::from)
+        }
     });
+    let code = code_of(ended, arguments);
+    ranks.end(code);
+    ExitCode::from(code)
+}
+
+/// Whether a command has networks to train, perhaps.
+fn trains(command: &Command) -> bool {
+    match command {
+        Command::Train { export_jobs, .. } => export_jobs.is_none(),
+        Command::Run { stages, .. } => stages.has(Stage::Train),
+        _ => false,
+    }
+}
+
+/// The exit code of a command, whose error is printed.
+fn code_of(ended: Result<Ending, CommandError>, arguments: &Arguments) -> u8 {
     match ended {
         Ok(ending) => exit_code::of(ending, arguments.shared.exit_zero_on_partial),
         Err(error) => {
             complain(&error);
             match error {
                 CommandError::Pipeline(error) => exit_code::of_error(&error),
-                CommandError::Unchecked(PipelineError::Cancelled) => {
-                    ExitCode::from(exit_code::INTERRUPTED)
-                }
-                CommandError::Unchecked(_) => ExitCode::from(exit_code::USAGE),
-                CommandError::Terminal(_) => ExitCode::from(exit_code::FAILED),
+                CommandError::Unchecked(PipelineError::Cancelled) => exit_code::INTERRUPTED,
+                CommandError::Unchecked(_) => exit_code::USAGE,
+                CommandError::Terminal(_) => exit_code::FAILED,
             }
         }
     }
@@ -125,11 +158,14 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             None,
             shard.shard,
         ),
-        Command::Train { making, training, shard } => {
+        Command::Train { making, training, export_jobs, shard } => {
             let given =
                 Given { making: Some(making), training: Some(training), ..Given::default() };
             let config = configuration(shared, &given)?;
             let options = TrainOptions { replan_split: training.replan_split };
+            if let Some(folder) = export_jobs {
+                return train::export(context, &config, &options, folder);
+            }
             let stages = StageSelection::of(&[Stage::Train]);
             stages::run(context, &config, &stages, &options, *shard)
         }
@@ -152,6 +188,7 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             let config = configuration(shared, &given)?;
             forge::run(context, &config, forging)
         }
+        Command::Slurm(job) => slurm::run(job),
         Command::Models => models::run(context),
         Command::Cache { action } => cache::run(context, action),
         Command::Completions { shell } => {
@@ -256,6 +293,8 @@ fn networks(config: &mut Config, training: &TrainingArguments) -> Result<(), Pip
         ("precision", text(&training.precision)),
         ("epochs", training.epochs.map(ParameterValue::Number)),
         ("device", text(&training.device)),
+        ("devices", text(&training.devices)),
+        ("rank_patience", training.rank_patience.map(ParameterValue::Number)),
         ("memory", training.memory.map(ParameterValue::Number)),
     ];
     for (name, value) in given {
@@ -285,7 +324,14 @@ fn networks(config: &mut Config, training: &TrainingArguments) -> Result<(), Pip
             )));
         }
         for kind in meant {
-            config.train.parameters.entry(kind).or_default().insert(name.to_owned(), value.clone());
+            let own = config.train.parameters.entry(kind).or_default();
+            // Either says where; an option wins over the file, however that says it.
+            match name {
+                "device" => drop(own.remove("devices")),
+                "devices" => drop(own.remove("device")),
+                _ => {}
+            }
+            own.insert(name.to_owned(), value.clone());
         }
     }
     Ok(())

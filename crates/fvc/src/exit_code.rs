@@ -1,7 +1,5 @@
 //! The exit codes of `fvc`.
 
-use std::process::ExitCode;
-
 use fvc_learn::LearnError;
 use fvc_pipeline::PipelineError;
 
@@ -29,22 +27,22 @@ pub(crate) const PARTIAL: u8 = 3;
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The code for how a command ended.
-pub(crate) fn of(ending: Ending, zero_on_partial: bool) -> ExitCode {
-    ExitCode::from(match ending {
+pub(crate) fn of(ending: Ending, zero_on_partial: bool) -> u8 {
+    match ending {
         Ending::All => ALL,
         Ending::Partial if zero_on_partial => ALL,
         Ending::Partial => PARTIAL,
         Ending::NotWhole => FAILED,
-    })
+    }
 }
 
 /// The code for why a command failed.
-pub(crate) fn of_error(error: &PipelineError) -> ExitCode {
-    ExitCode::from(match error {
+pub(crate) fn of_error(error: &PipelineError) -> u8 {
+    match error {
         PipelineError::Config { .. }
         | PipelineError::Shards { .. }
         | PipelineError::Learn(LearnError::Network { by_settings: true, .. }) => USAGE,
         PipelineError::Cancelled | PipelineError::Learn(LearnError::Cancelled) => INTERRUPTED,
         _ => FAILED,
-    })
+    }
 }

@@ -16,6 +16,7 @@ pub(crate) fn record(epoch: u64) -> EpochRecord {
         learning_rate: 1e-3,
         skipped_steps: 0,
         waiting_share: 0.25,
+        ranks: 1,
         exchange_share: 0.0,
         ranks_waiting_share: 0.0,
         clips_per_second: 3.0,

@@ -356,6 +356,13 @@ fn case(name: &str) -> Option<Case> {
             assert_eq!(found.is_ok(), cfg!(feature = "cuda"));
             None
         }
+        // What they do is tested with the ranks: `devices` of the binary, and of the collective.
+        "devices" | "rank_patience" => {
+            let value = if name == "devices" { "cpu,cuda:0".into() } else { 0.0.into() };
+            let error = NetworkSettings::of(NaiveCnn, &given(&[(name, value)]), 0);
+            assert!(error.is_err(), "{name}");
+            None
+        }
         // Through the binary: `parameters_of_stage_5_change_what_is_trained`.
         "size" | "weights" | "memory" | "variants" => None,
         unseen => panic!("nothing shows what {unseen} does"),

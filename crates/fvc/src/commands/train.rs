@@ -1,9 +1,13 @@
 //! What training found, for people.
 
-use fvc_learn::{Baseline, Evaluation, Margin, Metric};
-use fvc_pipeline::TrainOutcome;
+use std::path::Path;
 
-use crate::display::{Table, interval};
+use fvc_learn::{Baseline, Evaluation, Margin, Metric};
+use fvc_pipeline::{Config, Environment, TrainOptions, TrainOutcome, Workspace};
+
+use super::{CommandError, Context};
+use crate::display::{self, Table, interval};
+use crate::exit_code::Ending;
 
 /// The metrics that the first table shows.
 const SHOWN: [Metric; 5] = [
@@ -13,6 +17,37 @@ const SHOWN: [Metric; 5] = [
     Metric::LogLoss,
     Metric::CalibrationError,
 ];
+
+/// Writes the trainings of networks for another machine.
+pub(super) fn export(
+    context: &Context<'_>,
+    config: &Config,
+    options: &TrainOptions,
+    folder: &Path,
+) -> Result<Ending, CommandError> {
+    let workspace = Workspace::open(&context.shared.workspace)?;
+    let environment = Environment {
+        config,
+        workspace: &workspace,
+        cancel: context.cancel.clone(),
+        progress: context.progress,
+    };
+    let exported = fvc_pipeline::export_jobs(&environment, options, folder)?;
+    if context.shared.json {
+        display::print_json(&exported)?;
+        return Ok(Ending::All);
+    }
+    let (at, count) = (exported.folder.display(), exported.trainings.len());
+    display::print(&format!(
+        "{count} trainings in {at}. Copy the folder, run `fvc-trainer {at}` where the devices are, copy \
+         {at}/trainings/* back into {}, and give the same command without --export-jobs",
+        workspace.networks().display()
+    ))?;
+    for note in &exported.notes {
+        display::print(&format!("Note: {note}"))?;
+    }
+    Ok(Ending::All)
+}
 
 /// The result of a run, beside the trivial baselines.
 pub(super) fn render(outcome: &TrainOutcome) -> String {

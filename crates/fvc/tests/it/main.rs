@@ -5,6 +5,7 @@
 
 mod commands;
 mod decoder;
+mod devices;
 mod disks;
 mod fake_video_corpus;
 mod footage;
@@ -15,12 +16,15 @@ mod near_duplicates;
 mod network_faults;
 mod network_reports;
 mod networks;
+mod portable_jobs;
+mod processes;
 mod refusals;
 mod resume;
 mod scaled_files;
 mod scaled_sizes;
 mod scaler_of_models;
 mod shards;
+mod slurm;
 mod variant_facts;
 mod verify;
 mod workspaces;

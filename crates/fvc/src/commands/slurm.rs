@@ -1,0 +1,130 @@
+//! `fvc slurm`: the batch script of a training by many processes.
+
+use std::fmt::Write as _;
+
+use clap::Parser;
+use fvc_clips::write_atomically;
+use fvc_pipeline::PipelineError;
+
+use super::CommandError;
+use crate::arguments::{Arguments, Command, SlurmArguments, TrainingArguments};
+use crate::display;
+use crate::exit_code::Ending;
+
+fn wrong(problem: String) -> PipelineError {
+    PipelineError::Config { path: None, problem }
+}
+
+/// Prints the script, or writes it.
+pub(super) fn run(job: &SlurmArguments) -> Result<Ending, CommandError> {
+    let script = script(job)?;
+    match &job.out {
+        None => display::print(script.trim_end())?,
+        Some(path) => write_atomically(path, script.as_bytes())
+            .map_err(|source| PipelineError::Io { path: path.clone(), source })?,
+    }
+    Ok(Ending::All)
+}
+
+/// One word of a shell, whatever is in it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.,:/+=-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The training options of the command that is to be run.
+fn training_of(command: &[String]) -> Result<TrainingArguments, PipelineError> {
+    let words = std::iter::once("fvc").chain(command.iter().map(String::as_str));
+    let parsed = Arguments::try_parse_from(words).map_err(|error| {
+        let said = error.to_string();
+        wrong(format!("the command of the job: {}", said.lines().next().unwrap_or_default()))
+    })?;
+    match parsed.command {
+        Command::Train { training, export_jobs: None, .. } | Command::Run { training, .. } => {
+            Ok(training)
+        }
+        _ => Err(wrong(format!(
+            "the command of the job: expected train or run, found {}",
+            command.first().map_or("none", String::as_str)
+        ))),
+    }
+}
+
+fn script(job: &SlurmArguments) -> Result<String, PipelineError> {
+    let training = training_of(&job.command)?;
+    let mut command: Vec<String> = vec![job.program.clone()];
+    command.extend(job.command.iter().cloned());
+    if training.devices.is_some() {
+        let problem = "--devices of the job's command: expected none, since each process has one device; \
+                       found some";
+        return Err(wrong(problem.to_owned()));
+    }
+    match training.device.as_deref() {
+        None if job.gpus > 0 => command.extend(["--device".to_owned(), "cuda".to_owned()]),
+        None => {}
+        Some(device) if (device == "cuda") == (job.gpus > 0) => {}
+        Some(device) => {
+            return Err(wrong(format!(
+                "--device of the job's command: expected {} with --gpus {}, found {device}",
+                if job.gpus > 0 { "cuda, or none," } else { "cpu, or none," },
+                job.gpus
+            )));
+        }
+    }
+    let tasks = job.tasks.unwrap_or(job.gpus.max(1));
+    if job.gpus > 0 && tasks != job.gpus {
+        return Err(wrong(format!("--tasks: expected {}, one a device, found {tasks}", job.gpus)));
+    }
+    let mut head = vec![
+        "job-name=fvc-train".to_owned(),
+        format!("nodes={}", job.nodes),
+        format!("ntasks-per-node={tasks}"),
+    ];
+    if job.gpus > 0 {
+        head.push(format!("gres=gpu:{}", job.gpus));
+    }
+    head.push(format!("cpus-per-task={}", job.cpus));
+    head.push(format!("time={}", job.time));
+    head.extend(job.partition.iter().map(|name| format!("partition={name}")));
+    head.extend(job.account.iter().map(|name| format!("account={name}")));
+    // The output of a job that was queued again stands behind that of before.
+    head.extend(["requeue", "open-mode=append", "signal=B:USR1@120"].map(str::to_owned));
+    let mut script = String::from("#!/bin/bash\n");
+    for line in head {
+        let _ = writeln!(script, "#SBATCH --{line}");
+    }
+    let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+    let _ = write!(
+        script,
+        r#"# Written by `fvc slurm`. The program must be built with `--features mpi`.
+set -u
+export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"
+
+# Two minutes before the time is up every process is told to stop: it leaves a checkpoint.
+stopping=no
+trap 'stopping=yes; scancel --signal=TERM "$SLURM_JOB_ID"' USR1
+
+srun --mpi={} --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" \
+    {} &
+steps=$!
+wait "$steps"
+code=$?
+# The trap ends a wait before the processes have ended.
+while kill -0 "$steps" 2>/dev/null; do
+    wait "$steps"
+    code=$?
+done
+if [ "$stopping" = yes ] && [ "$code" -ne 0 ]; then
+    # The same command goes on from the checkpoint. Out of memory is no such case: that ends the job.
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"
+"#,
+        job.mpi,
+        words.join(" ")
+    );
+    Ok(script)
+}
