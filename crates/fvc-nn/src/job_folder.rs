@@ -124,6 +124,11 @@ impl JobFile {
         write_json(&folder.join(JOB), self)
     }
 
+    /// Where a training in `folder` leaves what it gave, but the weights.
+    pub fn trained_file(folder: &Path) -> PathBuf {
+        folder.join(TRAINED)
+    }
+
     /// Where the weights of a training in `folder` are.
     pub fn weights_file(folder: &Path) -> PathBuf {
         folder.join(WEIGHTS)

@@ -594,15 +594,20 @@ impl ClipEstimator for NetworkTraining<'_> {
         if let Some(report) = &trained.report
             && place == "final"
         {
-            self.notes.borrow_mut().push(format!(
-                "{}: {} weights taken over, {} of the network not in the file, {} of the file not in the \
-                 network, {} of another shape",
-                self.kind,
-                report.matched.len(),
-                report.missing.len(),
-                report.unused.len(),
-                report.other_shape.len()
-            ));
+            let other = report.other_shape.iter().map(|(name, own, found)| {
+                format!("{name} ({own:?} in the network, {found:?} in the file)")
+            });
+            let parts = [
+                ("of the network not in the file", report.missing.clone()),
+                ("of the file not in the network", report.unused.clone()),
+                ("of another shape", other.collect()),
+            ];
+            let mut note = format!("{}: {} weights taken over", self.kind, report.matched.len());
+            for (what, names) in parts {
+                note.push_str(&format!(", {} {what}{}", names.len(), first_names(&names)));
+            }
+            note.push_str(&format!("; every name in {}", JobFile::trained_file(&folder).display()));
+            self.notes.borrow_mut().push(note);
         }
         let name = format!("{}-{}.safetensors", self.kind, &trained.weights_hash[..16]);
         let own = JobFile::weights_file(&folder);
@@ -628,4 +633,14 @@ impl ClipEstimator for NetworkTraining<'_> {
             .collect();
         Ok(ClipFit { model, held_out, parameters: settings.parameters() })
     }
+}
+
+/// Some names in brackets, or nothing where there are none.
+fn first_names(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    if names.is_empty() {
+        return String::new();
+    }
+    let more = if names.len() > SHOWN { ", ..." } else { "" };
+    format!(" ({}{more})", names[..names.len().min(SHOWN)].join(", "))
 }
