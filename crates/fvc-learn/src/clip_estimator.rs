@@ -123,6 +123,7 @@ fn held_out_of(train: &TrainView<'_>, fit: &TrainView<'_>) -> Vec<(ContentId, St
 ///
 /// # Errors
 /// The split does not fit the examples, or what `on_fit` says.
+#[allow(clippy::type_complexity, reason = "it is what ClipEstimator::fit takes")]
 pub fn each_clip_fit(
     examples: &Examples,
     split: &Split,

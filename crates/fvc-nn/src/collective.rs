@@ -100,6 +100,7 @@ pub trait Collective: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// A rank has ended, lags or is elsewhere.
+    #[allow(clippy::wrong_self_convention, reason = "from rank 0, and into nothing")]
     fn from_first(&self, bytes: &[u8]) -> Result<Vec<u8>, CollectiveError> {
         let own = if self.rank() == 0 { bytes } else { &[] };
         Ok(self.gather(own)?.into_iter().next().unwrap_or_default())
@@ -307,16 +308,13 @@ impl Meeting {
         let mut loads: Vec<Load> = self.brought.iter_mut().filter_map(Option::take).collect();
         let place = loads[last].place();
         let elsewhere = loads.iter().map(Load::place).enumerate().find(|(_, own)| *own != place);
-        self.result = Some(match elsewhere {
-            Some((rank, found)) => {
-                Err(CollectiveError::Elsewhere { rank, size, expected: place, found })
-            }
-            None => {
-                let mut loads = loads.drain(..);
-                let mut all = loads.next().unwrap_or(Load::Bytes(Vec::new()));
-                loads.for_each(|load| all.add(load));
-                Ok(Arc::new(all))
-            }
+        self.result = Some(if let Some((rank, found)) = elsewhere {
+            Err(CollectiveError::Elsewhere { rank, size, expected: place, found })
+        } else {
+            let mut loads = loads.drain(..);
+            let mut all = loads.next().unwrap_or(Load::Bytes(Vec::new()));
+            loads.for_each(|load| all.add(load));
+            Ok(Arc::new(all))
         });
         self.to_take = size;
     }

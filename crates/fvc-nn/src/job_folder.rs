@@ -69,6 +69,7 @@ pub struct TrainedFile {
 /// What a rank leaves when it ends: the network, where it is the first.
 type Outcome = Result<(Trained, Option<WeightReport>), NetworkError>;
 
+#[allow(clippy::needless_pass_by_value, reason = "errors, as they are found")]
 fn wrong(path: &Path, expected: &str, found: impl ToString) -> NetworkError {
     NetworkError::File {
         path: path.to_owned(),

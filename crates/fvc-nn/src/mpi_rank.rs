@@ -35,6 +35,7 @@ const MOST_OF_A_REASON: usize = 1000;
 /// The first rank that said it ends, once it is known here.
 static ENDED: OnceLock<CollectiveError> = OnceLock::new();
 
+#[allow(clippy::needless_pass_by_value, reason = "errors, as they are found")]
 fn engine(found: impl ToString) -> CollectiveError {
     CollectiveError::Engine { engine: "MPI", found: found.to_string() }
 }

@@ -97,7 +97,6 @@ fn slow_an_exported_training_is_done_by_the_trainer_and_taken_over() {
     let program = trainer(folder.path());
     let size = std::fs::metadata(&program).unwrap().len();
     assert!(size < LIMIT, "{size}");
-    println!("stripped: {size} bytes");
     let needed = Command::new("readelf").arg("-d").arg(&program).output().unwrap();
     let needed = told(&needed).1;
     let needed: Vec<&str> = needed.lines().filter(|line| line.contains("(NEEDED)")).collect();
