@@ -188,13 +188,12 @@ fn backward_by_graphs<B: TrainBackend>(
     let (mut loss, mut log_odds) = (f64::NAN, Vec::new());
     let mut from_above: Option<Activation<B::InnerBackend>> = None;
     while let Some((leaf, output)) = graphs.pop() {
-        let root = match from_above.take() {
-            Some(from_above) => weighed(output, from_above),
-            None => {
-                let (scaled, value, host) = judge(output.rows(), targets);
-                (loss, log_odds) = (value, host);
-                scaled
-            }
+        let root = if let Some(from_above) = from_above.take() {
+            weighed(output, from_above)
+        } else {
+            let (scaled, value, host) = judge(output.rows(), targets);
+            (loss, log_odds) = (value, host);
+            scaled
         };
         context.begin_backward();
         let mut gradients = root.backward();
