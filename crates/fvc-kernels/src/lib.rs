@@ -62,5 +62,6 @@ pub use normalize::{
 pub use pool::{average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward};
 pub use rows::{
     PackedHeads, from_f32, gelu_backward, gelu_forward, join_heads, layer_norm_backward,
-    layer_norm_forward, softmax_backward, softmax_forward, split_heads, sum_rows, to_f32,
+    layer_norm_forward, softmax_backward, softmax_forward, split_heads, sum_rows, sum_squares,
+    to_f32,
 };

@@ -413,6 +413,13 @@ pub fn sum_rows(input: &[f32], width: usize) -> Result<Vec<f32>, KernelError> {
     Ok((0..width).map(|at| parts.iter().map(|part| part[at]).sum::<f64>() as f32).collect())
 }
 
+/// The sum of squares, in f64 and in an order that depends on nothing but their number: the same bits wherever
+/// they lie in memory, on any number of threads.
+pub fn sum_squares(values: &[f32]) -> f64 {
+    let parts: Vec<f64> = values.par_chunks(TASK).map(squares_of).collect();
+    parts.iter().sum()
+}
+
 /// How heads lie in packed rows: of each picture `tokens` rows, of each row `parts` times `heads` heads of
 /// `width` numbers, the heads of one part side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -154,6 +154,17 @@ pub trait NetworkBackend: Backend {
         portable::attend_packed(packed, tokens, heads, format)
     }
 
+    /// The sum of squares of each.
+    fn square_sums(tensors: Vec<Tensor<Self, 1>>) -> Vec<f64> {
+        if tensors.is_empty() {
+            return Vec::new();
+        }
+        let sums: Vec<_> = tensors.into_iter().map(|own| own.square().sum()).collect();
+        // One transfer for all.
+        let sums: Vec<f32> = Tensor::cat(sums, 0).into_data().to_vec().unwrap_or_default();
+        sums.into_iter().map(f64::from).collect()
+    }
+
     /// Layer normalisation of each row of `[rows, width]`, in f32; given in `format`.
     fn normalize_rows(
         input: Tensor<Self, 2>,

@@ -14,7 +14,8 @@ use fvc_kernels::{
     ConvGeometry, ConvSpec, Element, KernelError, NormalizeMode, PoolGeometry, PoolSpec, affine,
     bf16, channel_statistics, convolution_backward_data, convolution_backward_weights,
     convolution_forward, from_f32, global_average_backward, global_average_forward,
-    max_pool_backward, max_pool_forward, normalize_backward_across, normalize_forward, to_f32,
+    max_pool_backward, max_pool_forward, normalize_backward_across, normalize_forward, sum_squares,
+    to_f32,
 };
 
 use std::sync::Arc;
@@ -602,6 +603,11 @@ pub(crate) fn lift<B: NetworkBackend, const D: usize>(
 }
 
 impl NetworkBackend for Flex {
+    fn square_sums(tensors: Vec<Tensor<Self, 1>>) -> Vec<f64> {
+        let own = |tensor| sum_squares(numbers(&plain(float(tensor), DType::F32)));
+        tensors.into_iter().map(own).collect()
+    }
+
     fn convolution(
         clip: Tensor<Self, 5>,
         weight: Tensor<Self, 5>,

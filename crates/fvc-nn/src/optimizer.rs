@@ -92,15 +92,8 @@ impl<B: TrainBackend> ModuleVisitor<B> for GatherGradients<'_, B> {
 }
 
 /// The root of the sum of squares of all gradients.
-pub fn global_norm<B: Backend>(gradients: &NamedGradients<B>) -> f64 {
-    let squares: Vec<Tensor<B, 1>> =
-        gradients.values().map(|gradient| gradient.clone().square().sum()).collect();
-    if squares.is_empty() {
-        return 0.0;
-    }
-    // One transfer for all.
-    let sums: Vec<f32> = Tensor::cat(squares, 0).into_data().to_vec().unwrap_or_default();
-    sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt()
+pub fn global_norm<B: NetworkBackend>(gradients: &NamedGradients<B>) -> f64 {
+    B::square_sums(gradients.values().cloned().collect()).into_iter().sum::<f64>().sqrt()
 }
 
 /// What gradients of this length are multiplied by to be no longer than `limit`; 1 where there is none (0).

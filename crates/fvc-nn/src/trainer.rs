@@ -851,7 +851,15 @@ impl<B: TrainBackend> Training<'_, B> {
         schedule: f64,
     ) -> Result<f64, NetworkError> {
         let mean = 1.0 / (weight * self.progress.loss_scale.scale());
-        let norm = global_norm(gradients) * mean;
+        let mut norm = [global_norm(gradients) * mean];
+        if self.collective.size() > 1 {
+            // Rank 0's: devices may round sums otherwise, and weights would drift apart.
+            if self.collective.rank() != 0 {
+                norm[0] = 0.0;
+            }
+            self.collective.sum_f64(&mut norm)?;
+        }
+        let norm = norm[0];
         let finite = norm.is_finite();
         self.progress.loss_scale.after_step(finite);
         if !finite {
