@@ -24,6 +24,7 @@ pub(crate) struct Exchange {
     answers: Receiver<Answer>,
     thread: Option<JoinHandle<()>>,
     bucket: usize,
+    ranks: usize,
     /// Names and lengths of what waits to be sent, and of each message that is under way.
     waiting: Vec<(String, usize)>,
     values: Message,
@@ -33,9 +34,21 @@ pub(crate) struct Exchange {
     waited: Duration,
 }
 
+/// Two whole numbers that tell lists of names and lengths apart; sums of as many as there may be ranks are exact.
+fn mark_of(names: &[(String, usize)]) -> [f32; 2] {
+    let mut hash = blake3::Hasher::new();
+    for (name, length) in names {
+        hash.update(name.as_bytes());
+        hash.update(&(*length as u64).to_le_bytes());
+    }
+    let bytes = *hash.finalize().as_bytes();
+    [0, 2].map(|at| f32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]) >> 4))
+}
+
 impl Exchange {
     /// Over the ranks of this channel, which nothing else may use.
     pub(crate) fn start(collective: Box<dyn Collective>) -> Result<Self, NetworkError> {
+        let ranks = collective.size();
         let (jobs, taken) = channel::<Message>();
         let (give, answers) = channel::<Answer>();
         let thread = std::thread::Builder::new()
@@ -55,6 +68,7 @@ impl Exchange {
             answers,
             thread: Some(thread),
             bucket: BUCKET,
+            ranks,
             waiting: Vec::new(),
             values: Vec::new(),
             under_way: Vec::new(),
@@ -79,7 +93,9 @@ impl Exchange {
         if self.waiting.is_empty() {
             return;
         }
-        let values = std::mem::take(&mut self.values);
+        let mut values = std::mem::take(&mut self.values);
+        // Which gradients these are: other names or another order would add up to nonsense of the right length.
+        values.extend(mark_of(&self.waiting));
         self.under_way.push(std::mem::take(&mut self.waiting));
         // Should its thread be gone, the answer that does not come tells it.
         if let Some(jobs) = &self.jobs {
@@ -102,7 +118,13 @@ impl Exchange {
             };
             self.busy += busy;
             let values = answer?;
-            let mut rest = values.as_slice();
+            let expected = mark_of(&names).map(|own| own * self.ranks as f32);
+            let Some(mut rest) = values.strip_suffix(&expected[..]) else {
+                let (name, _) = names.first().cloned().unwrap_or_default();
+                let what =
+                    format!("ranks have brought gradients of other parameters than {name}, ...");
+                return Err(NetworkError::Internal { what });
+            };
             for (name, length) in names {
                 let (own, behind) = rest.split_at(length.min(rest.len()));
                 rest = behind;

@@ -303,6 +303,19 @@ impl<B: NetworkBackend> LayerNorm<B> {
     }
 }
 
+/// Tensors side by side along an axis. Burn's operation lets go of the nodes that it joins before its own
+/// stands on them: a clean-up by another thread at that instant sweeps away what lies below, whose parameters
+/// then lack this batch's gradient, in silence. They are held here until it does.
+pub(crate) fn joined<B: Backend, const D: usize>(
+    tensors: Vec<Tensor<B, D>>,
+    axis: usize,
+) -> Tensor<B, D> {
+    let held = tensors.clone();
+    let output = Tensor::cat(tensors, axis);
+    drop(held);
+    output
+}
+
 /// Any shape as rows of its last axis.
 fn rows<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, 2> {
     let shape: [usize; D] = input.dims();

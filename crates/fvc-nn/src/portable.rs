@@ -58,7 +58,7 @@ pub fn normalize<B: NetworkBackend>(
     running: Option<(Tensor<B, 1>, Tensor<B, 1>)>,
     options: &NormOptions<'_>,
 ) -> Normalized<B> {
-    let clip = Tensor::cat(parts, 4);
+    let clip = crate::layers::joined(parts, 4);
     let format = clip.dtype();
     let clip = clip.cast(DType::F32);
     let [batch, frames, rows, columns, channels] = clip.dims();

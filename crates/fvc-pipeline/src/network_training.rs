@@ -374,10 +374,24 @@ impl<'a> NetworkTraining<'a> {
         })
     }
 
-    /// The name of a training's folder.
+    /// The name of a training's folder: of all that decides its weights. Those that it begins from count by
+    /// their bytes, for a file may change under its name; what goes on from another's checkpoint would pass
+    /// for a training from these.
     fn folder_name(&self, job: &JobFile) -> Result<String, LearnError> {
-        let hash = job.job.hash().map_err(|error| learn_error(self.kind, error))?;
-        Ok(format!("{}-{}", self.kind, &hash[..16]))
+        let wrong = |error| learn_error(self.kind, error);
+        let own = job.job.hash().map_err(wrong)?;
+        let mut hash = blake3::Hasher::new();
+        hash.update(own.as_bytes());
+        let kinds = serde_json::to_vec(&job.kinds)
+            .map_err(|error| wrong(NetworkError::Internal { what: error.to_string() }))?;
+        hash.update(&kinds);
+        if let Some(path) = &job.weights {
+            let io = |source| wrong(NetworkError::Io { path: path.clone(), source });
+            let mut weights = blake3::Hasher::new();
+            weights.update_reader(fs::File::open(path).map_err(io)?).map_err(io)?;
+            hash.update(weights.finalize().as_bytes());
+        }
+        Ok(format!("{}-{}", self.kind, &hash.finalize().to_hex()[..16]))
     }
 
     /// Writes a fit as a training of a folder that holds all that it needs, and gives the training's name.

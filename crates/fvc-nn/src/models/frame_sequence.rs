@@ -6,7 +6,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData, activation};
 
 use crate::backend::NetworkBackend;
-use crate::layers::{Initial, LayerNorm, Linear, attention, dropout, linear};
+use crate::layers::{Initial, LayerNorm, Linear, attention, dropout, joined, linear};
 use crate::{Context, Extents};
 
 /// One layer of gated recurrent units (Cho et al. 2014) in PyTorch's form.
@@ -105,7 +105,7 @@ impl<B: NetworkBackend> GatedRecurrentUnit<B> {
                 };
                 states.push(state.clone().unsqueeze_dim::<3>(1));
             }
-            sequence = Tensor::cat(states, 1);
+            sequence = joined(states, 1);
             last = Some(state);
         }
         last.unwrap_or_else(|| Tensor::zeros([batch, 0], &device))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Context;
 use crate::backend::NetworkBackend;
-use crate::layers::{Initial, LayerNorm, Linear, attention, gelu, linear};
+use crate::layers::{Initial, LayerNorm, Linear, attention, gelu, joined, linear};
 
 /// What the transformer is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ impl<B: NetworkBackend> VisionTransformer<B> {
         let bias = Some(self.patch_embed.proj.bias.val());
         let tokens = linear(patches, weight, bias, context);
         let class = self.cls_token.val().expand([count, 1, width]);
-        Tensor::cat(vec![class, tokens], 1) + self.pos_embed.val()
+        joined(vec![class, tokens], 1) + self.pos_embed.val()
     }
 
     /// One block over tokens.

@@ -208,8 +208,19 @@ fn ranks_without_a_clip_count_nothing() {
             let one = alone(&one, &clips);
             let folder = tempfile::tempdir().unwrap();
             for rank in by_ranks(&three, &clips, folder.path(), team(3), &|_, _| false) {
-                let apart = apart(&one.weights, &rank.unwrap().weights);
-                assert!(apart.0 < 1e-6, "{network:?} {engine:?}: {apart:?}");
+                let rank = rank.unwrap();
+                let apart = apart(&one.weights, &rank.weights);
+                let told = |own: &Trained| {
+                    let losses = own.records.iter();
+                    let losses = losses.map(|own| (own.training_loss, own.validation_loss));
+                    format!("best {}, {:?}", own.best_epoch, losses.collect::<Vec<_>>())
+                };
+                assert!(
+                    apart.0 < 1e-6,
+                    "{network:?} {engine:?}: {apart:?}\n{}\n{}",
+                    told(&one),
+                    told(&rank)
+                );
             }
         }
     }
