@@ -225,6 +225,33 @@ fn a_training_killed_in_mid_epoch_ends_with_the_same_bytes() {
     assert!(prepared.trainings().is_empty(), "what was needed to resume is gone");
 }
 
+/// A stopped training was known by its clips and settings but not by the weights that it had begun from: given
+/// others it went on with what it had, and its model said that it came from them.
+#[test]
+fn a_stopped_training_does_not_go_on_under_other_first_weights() {
+    if !can_make_footage("a_stopped_training_does_not_go_on_under_other_first_weights") {
+        return;
+    }
+    let prepared = Prepared::new(8);
+    let parameters = "epochs = 2\nframes = 4\nbatch = 2\naccumulation = 1\n";
+    let plain = prepared.command("plain", parameters);
+    let first = trained_by(&plain);
+    let (name, _) = weights(&first).pop_first().unwrap();
+    let file = Path::new(first["run"].as_str().unwrap()).join(name);
+    let from = prepared.command("from", &format!("{parameters}weights = {file:?}\n"));
+    let whole = trained_by(&from);
+    assert_ne!(weights(&whole), weights(&first));
+
+    let parent = start(&plain);
+    wait_for("a checkpoint", || {
+        prepared.trainings().iter().any(|own| checkpoint(own).is_some()).then_some(())
+    });
+    signal("INT", parent.id());
+    drop(parent.wait_with_output());
+    assert!(!prepared.trainings().is_empty());
+    assert_eq!(weights(&trained_by(&from)), weights(&whole));
+}
+
 /// A parent that is killed cannot end its child, which trains on and holds the memory: it sees that its input
 /// has ended, and ends by itself with a checkpoint. In the folder of a training that was cut so stands who was
 /// to be learnt from and who was held out.
