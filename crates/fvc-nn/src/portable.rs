@@ -133,13 +133,13 @@ pub fn attend_packed<B: Backend>(
     heads: usize,
     format: DType,
 ) -> Tensor<B, 2> {
-    let [query, key, value] = unpacked(packed.clone(), tokens, heads);
+    let rows = packed.dims()[0];
+    let [query, key, value] = unpacked(packed, tokens, heads);
     let width = query.dims()[3];
     let query = query * (1.0 / (width as f64).sqrt());
     let scores = query.cast(format).matmul(key.cast(format).swap_dims(2, 3)).cast(DType::F32);
     let weights = activation::softmax(scores, 3);
     let output = weights.cast(format).matmul(value.cast(format)).cast(DType::F32);
-    let rows = packed.dims()[0];
     output.swap_dims(1, 2).reshape([rows, heads * width])
 }
 

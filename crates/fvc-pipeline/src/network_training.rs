@@ -618,10 +618,10 @@ impl ClipEstimator for NetworkTraining<'_> {
             ];
             let mut note = format!("{}: {} weights taken over", self.kind, report.matched.len());
             for (what, names) in parts {
-                note.push_str(&format!(", {} {what}{}", names.len(), first_names(&names)));
+                note = format!("{note}, {} {what}{}", names.len(), first_names(&names));
             }
-            note.push_str(&format!("; every name in {}", JobFile::trained_file(&folder).display()));
-            self.notes.borrow_mut().push(note);
+            let all = JobFile::trained_file(&folder);
+            self.notes.borrow_mut().push(format!("{note}; every name in {}", all.display()));
         }
         let name = format!("{}-{}.safetensors", self.kind, &trained.weights_hash[..16]);
         let own = JobFile::weights_file(&folder);

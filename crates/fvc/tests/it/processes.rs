@@ -33,7 +33,8 @@ fn one_of_several_processes_does_not_train_in_a_build_without_mpi() {
             assert!(said.contains("--features") && said.contains(environment[0].0), "{said}");
         }
     }
-    let one: [(&[(&str, &str)], &[&str]); 5] = [
+    type Launch<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let one: [Launch<'_>; 5] = [
         (&[], &["train"]),
         (&[("SLURM_STEP_NUM_TASKS", "1"), ("SLURM_NTASKS", "1")], &["train"]),
         (&[("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0")], &["train"]),
