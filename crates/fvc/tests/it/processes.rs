@@ -2,6 +2,9 @@
 
 use crate::footage::{fvc, told};
 
+/// Variables of the environment and arguments.
+type Launch<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// Started as one of several, each process would train the same in the same folder; as the only one of a
 /// job that has several tasks, or for stages that have shares, it is as good as any.
 #[test]
@@ -33,7 +36,6 @@ fn one_of_several_processes_does_not_train_in_a_build_without_mpi() {
             assert!(said.contains("--features") && said.contains(environment[0].0), "{said}");
         }
     }
-    type Launch<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
     let one: [Launch<'_>; 5] = [
         (&[], &["train"]),
         (&[("SLURM_STEP_NUM_TASKS", "1"), ("SLURM_NTASKS", "1")], &["train"]),
