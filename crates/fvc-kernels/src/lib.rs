@@ -54,7 +54,7 @@ pub use engine::{Engine, bf16_is_fast};
 pub use error::KernelError;
 pub use geometry::{ConvGeometry, ConvSpec, PoolGeometry, PoolSpec};
 pub use half::bf16;
-pub use matmul::{matmul, matmul_of_batch, product_of_batch};
+pub use matmul::{gelu_of_product, matmul, matmul_of_batch, product_of_batch};
 pub use normalize::{
     ChannelStatistics, NormalizeMode, affine, channel_statistics, global_average_backward,
     global_average_forward, normalize_backward, normalize_backward_across, normalize_forward,

@@ -140,6 +140,17 @@ pub trait NetworkBackend: Backend {
         portable::affine(input, weight, bias, format)
     }
 
+    /// GELU of [`NetworkBackend::affine`], given in `format`.
+    fn affine_gelu(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+        format: DType,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
+        Self::gelu_rows(Self::affine(input, weight, bias, format, engine), format, engine)
+    }
+
     /// Attention of the tokens of each picture to one another, softmax(q k^T / sqrt(width)) v (Vaswani et
     /// al. 2017), of rows `[pictures * tokens, 3 heads width]` that hold query, key and value, each head by
     /// head: the products in `format`, the softmax in f32. Gives `[pictures * tokens, heads width]`, f32.

@@ -680,6 +680,20 @@ impl NetworkBackend for Flex {
         }
     }
 
+    fn affine_gelu(
+        input: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Option<Tensor<Self, 1>>,
+        format: DType,
+        engine: Engine,
+    ) -> Tensor<Self, 2> {
+        if products_take(engine, format, &input, &weight) {
+            flex_rows::affine_gelu_alone(input, weight, bias, format)
+        } else {
+            Self::gelu_rows(Self::affine(input, weight, bias, format, engine), format, engine)
+        }
+    }
+
     fn attend_packed(
         packed: Tensor<Self, 2>,
         tokens: usize,

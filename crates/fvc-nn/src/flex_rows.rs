@@ -10,8 +10,9 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{DType, Tensor};
 use fvc_kernels::{
-    PackedHeads, bf16, gelu_backward, gelu_forward, join_heads, layer_norm_backward,
-    layer_norm_forward, product_of_batch, softmax_backward, softmax_forward, split_heads, sum_rows,
+    PackedHeads, bf16, gelu_backward, gelu_forward, gelu_of_product, join_heads,
+    layer_norm_backward, layer_norm_forward, product_of_batch, softmax_backward, softmax_forward,
+    split_heads, sum_rows,
 };
 
 use crate::flex::{by_format, dims, float, lift, numbers, plain, sound, tensor};
@@ -95,6 +96,24 @@ pub(crate) fn affine_alone(
     let (input, weight) = (plain(float(input), format), plain(float(weight), format));
     let bias = bias.map(|bias| plain(float(bias), DType::F32));
     lift(affine(&input, &weight, bias.as_ref()))
+}
+
+/// Without a graph nobody needs what goes into the GELU, which the product's kernel then applies itself.
+pub(crate) fn affine_gelu_alone(
+    input: Tensor<Flex, 2>,
+    weight: Tensor<Flex, 2>,
+    bias: Option<Tensor<Flex, 1>>,
+    format: DType,
+) -> Tensor<Flex, 2> {
+    let (input, weight) = (plain(float(input), format), plain(float(weight), format));
+    let bias = bias.map(|bias| plain(float(bias), DType::F32));
+    let ([rows, width], [out, _]) = (dims(&input), dims::<2>(&weight));
+    lift(by_format!(format, T => {
+        let (left, right) = (input.storage::<T>(), weight.storage::<T>());
+        let (engine, bias) = (fvc_kernels::Engine::OneDnn, bias.as_ref().map(numbers));
+        let output = sound(gelu_of_product(engine, [rows, out, width], left, right, bias));
+        tensor(output, &[rows, out])
+    }))
 }
 
 pub(crate) fn affine_tracked<C: CheckpointStrategy>(

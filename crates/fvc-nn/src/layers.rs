@@ -388,6 +388,19 @@ impl<B: NetworkBackend> Linear<B> {
     ) -> Tensor<B, D> {
         linear(input, self.weight.val(), self.bias.as_ref().map(Param::val), context)
     }
+
+    /// [`gelu`] of the same.
+    pub fn forward_gelu<const D: usize>(
+        &self,
+        input: Tensor<B, D>,
+        context: &Context<B>,
+    ) -> Tensor<B, D> {
+        let mut shape: [usize; D] = input.dims();
+        let format = format_of(LayerKind::Linear, context.precision());
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        shape[D - 1] = weight.dims()[0];
+        B::affine_gelu(rows(input), weight, bias, format, context.engine()).reshape(shape)
+    }
 }
 
 /// `[.., in]` times the transpose of `[out, in]`, plus the bias.

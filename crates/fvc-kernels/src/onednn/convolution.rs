@@ -6,7 +6,8 @@ use std::ptr::null;
 
 use super::library::{MemoryDescriptor, OneDnn, OperationDescriptor, check, library};
 use super::plan::{
-    Binding, Key, Plan, PlanKind, PrimitiveDescription, WeightsFlow, cached, code, data_type, lock,
+    After, Binding, Key, Plan, PlanKind, PrimitiveDescription, WeightsFlow, cached, code,
+    data_type, lock,
 };
 use crate::element::{Element, ElementKind};
 use crate::error::KernelError;
@@ -134,7 +135,11 @@ fn describe_forward(
         )
     };
     check("dnnl_dilated_convolution_forward_desc_init", status)?;
-    PrimitiveDescription::new(&operation, accumulate, None)
+    PrimitiveDescription::new(
+        &operation,
+        if accumulate { After::Sum } else { After::Nothing },
+        None,
+    )
 }
 
 /// Whether an implementation is one of the plain loops, which take hundreds of times as long as the others.
@@ -194,7 +199,7 @@ fn make(
                 )
             };
             check("dnnl_dilated_convolution_backward_data_desc_init", status)?;
-            let description = PrimitiveDescription::new(&operation, false, Some(&hint))?;
+            let description = PrimitiveDescription::new(&operation, After::Nothing, Some(&hint))?;
             if is_reference(&description) {
                 return Ok(None);
             }
@@ -221,7 +226,7 @@ fn make(
                 )
             };
             check("dnnl_dilated_convolution_backward_weights_desc_init", status)?;
-            let description = PrimitiveDescription::new(&operation, false, Some(&hint))?;
+            let description = PrimitiveDescription::new(&operation, After::Nothing, Some(&hint))?;
             if is_reference(&description) {
                 return Ok(None);
             }

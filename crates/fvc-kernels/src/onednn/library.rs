@@ -114,6 +114,7 @@ functions! {
     primitive_attr_destroy(Handle) -> c_int;
     post_ops_create(*mut Handle) -> c_int;
     post_ops_append_sum(Handle, f32) -> c_int;
+    post_ops_append_eltwise(Handle, f32, c_int, f32, f32) -> c_int;
     post_ops_destroy(Handle) -> c_int;
     primitive_desc_create(*mut Handle, Desc, Handle, Handle, Handle) -> c_int;
     primitive_desc_query(Handle, c_int, c_int, *mut c_void) -> c_int;

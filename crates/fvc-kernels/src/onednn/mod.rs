@@ -19,7 +19,7 @@ mod plan;
 use std::fmt;
 
 pub(crate) use convolution::{backward_data, backward_weights, forward};
-pub(crate) use matmul::{matmul, matmul_new};
+pub(crate) use matmul::{gelu_of_matmul_new, matmul, matmul_new};
 
 /// Whether oneDNN can be used, found out once per process.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,6 +28,7 @@ pub(super) mod code {
     pub(in super::super) const TAG_NDHWC: i32 = 21;
     pub(in super::super) const FORWARD_TRAINING: i32 = 64;
     pub(in super::super) const CONVOLUTION_DIRECT: i32 = 1;
+    pub(in super::super) const ELTWISE_GELU_ERF: i32 = 0x30;
     pub(in super::super) const IMPLEMENTATION: i32 = 8;
     pub(in super::super) const MD_WEIGHTS: i32 = 131;
     pub(in super::super) const MD_DIFF_WEIGHTS: i32 = 132;
@@ -218,7 +219,7 @@ impl PrimitiveDescription {
     /// the result is added to what the destination holds.
     pub(super) fn new(
         operation: &OperationDescriptor,
-        accumulate: bool,
+        after: After,
         hint: Option<&PrimitiveDescription>,
     ) -> Result<Self, KernelError> {
         let library = library()?;
@@ -232,7 +233,7 @@ impl PrimitiveDescription {
         check("dnnl_primitive_attr_set_scratchpad_mode", unsafe {
             (library.call.primitive_attr_set_scratchpad_mode)(attributes.handle, 1)
         })?;
-        if accumulate {
+        if after != After::Nothing {
             let mut handle = null_mut();
             // SAFETY: a place to write to.
             check("dnnl_post_ops_create", unsafe {
@@ -240,9 +241,17 @@ impl PrimitiveDescription {
             })?;
             let post = PostOperations::own(library, handle);
             // SAFETY: a live handle.
-            check("dnnl_post_ops_append_sum", unsafe {
-                (library.call.post_ops_append_sum)(post.handle, 1.0)
-            })?;
+            let (call, status) = unsafe {
+                if after == After::Gelu {
+                    let append = library.call.post_ops_append_eltwise;
+                    let status = append(post.handle, 1.0, code::ELTWISE_GELU_ERF, 0.0, 0.0);
+                    ("dnnl_post_ops_append_eltwise", status)
+                } else {
+                    let status = (library.call.post_ops_append_sum)(post.handle, 1.0);
+                    ("dnnl_post_ops_append_sum", status)
+                }
+            };
+            check(call, status)?;
             // SAFETY: live handles; the attributes copy the list.
             check("dnnl_primitive_attr_set_post_ops", unsafe {
                 (library.call.primitive_attr_set_post_ops)(attributes.handle, post.handle)
@@ -532,6 +541,16 @@ impl Plan {
     }
 }
 
+/// What happens to each result before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum After {
+    Nothing,
+    /// What stood there is added.
+    Sum,
+    /// GELU by the error function.
+    Gelu,
+}
+
 /// Which plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum PlanKind {
@@ -562,7 +581,9 @@ pub(super) enum Key {
         sizes: [usize; 3],
         turned: [bool; 2],
         biased: bool,
+        after: After,
         element: ElementKind,
+        output: ElementKind,
         threads: usize,
     },
 }

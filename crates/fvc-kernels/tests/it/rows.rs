@@ -1,7 +1,7 @@
 //! What transformers do between their products, against definitions in `f64`; batches of products.
 
 use fvc_kernels::{
-    Engine, PackedHeads, bf16, from_f32, gelu_backward, gelu_forward, join_heads,
+    Engine, PackedHeads, bf16, from_f32, gelu_backward, gelu_forward, gelu_of_product, join_heads,
     layer_norm_backward, layer_norm_forward, matmul_of_batch, onednn, product_of_batch,
     softmax_backward, softmax_forward, split_heads, sum_rows, sum_squares, to_f32,
 };
@@ -188,6 +188,41 @@ proptest! {
                 matmul_of_batch(engine, batch, [m, n, k], turned, &a, &b, bias, &mut c).unwrap();
             }
             close(&c, &expected, 2e-5)?;
+        }
+    }
+
+    /// In one pass or in two: GELU of a product is the same, but for the last place of what is rounded.
+    #[test]
+    fn gelu_of_a_product_is_that_of_the_two(
+        [m, n, k] in [1_usize..40, 1_usize..70, 1_usize..50],
+        biased: bool,
+        seed: u64,
+    ) {
+        let (a, b) = (numbers(m * k, seed, 1.0), numbers(n * k, seed ^ 1, 1.0));
+        let bias = numbers(n, seed ^ 2, 1.0);
+        let bias = biased.then_some(&bias[..]);
+        let mut engines = vec![Engine::Portable];
+        engines.extend(onednn::status().is_available().then_some(Engine::OneDnn));
+        let (mut of_a, mut of_b) = (vec![bf16::ZERO; a.len()], vec![bf16::ZERO; b.len()]);
+        from_f32(&a, &mut of_a).unwrap();
+        from_f32(&b, &mut of_b).unwrap();
+        for engine in engines {
+            let turned = [false, true];
+            let products = product_of_batch(engine, 1, [m, n, k], turned, &a, &b, bias).unwrap();
+            let mut expected = vec![0.0; products.len()];
+            gelu_forward(&products, &mut expected).unwrap();
+            let own = gelu_of_product(engine, [m, n, k], &a, &b, bias).unwrap();
+            prop_assert_eq!(own, expected);
+            let products =
+                product_of_batch(engine, 1, [m, n, k], turned, &of_a, &of_b, bias).unwrap();
+            let mut expected = vec![0.0; products.len()];
+            gelu_forward(&products, &mut expected).unwrap();
+            let own = gelu_of_product(engine, [m, n, k], &of_a, &of_b, bias).unwrap();
+            prop_assert_eq!(own.len(), expected.len());
+            for (own, expected) in own.iter().zip(expected) {
+                let near = (own.to_f32() - expected).abs() <= 1e-6 + expected.abs() / 128.0;
+                prop_assert!(near, "{} {}", own, expected);
+            }
         }
     }
 

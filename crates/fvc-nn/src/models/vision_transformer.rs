@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Context;
 use crate::backend::NetworkBackend;
-use crate::layers::{Initial, LayerNorm, Linear, attention, gelu, joined, linear};
+use crate::layers::{Initial, LayerNorm, Linear, attention, joined, linear};
 
 /// What the transformer is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,9 +167,8 @@ impl<B: NetworkBackend> VisionTransformer<B> {
         let attended =
             block.attn.forward(block.norm1.forward_to_linear(tokens.clone(), context), context);
         let tokens = tokens + attended;
-        let hidden =
-            block.mlp.fc1.forward(block.norm2.forward_to_linear(tokens.clone(), context), context);
-        let hidden = block.mlp.fc2.forward(gelu(hidden, context), context);
+        let hidden = block.norm2.forward_to_linear(tokens.clone(), context);
+        let hidden = block.mlp.fc2.forward(block.mlp.fc1.forward_gelu(hidden, context), context);
         tokens + hidden
     }
 
