@@ -44,7 +44,7 @@ pub enum LearnError {
         by_settings: bool,
     },
     /// The model has no parameter of this name.
-    #[error("Model {model} has no parameter {found} (expected one of {expected})")]
+    #[error("train.parameters.{model}: expected names among {expected}; found {found}")]
     UnknownParameter {
         /// The model.
         model: &'static str,
@@ -185,7 +185,7 @@ pub enum LearnError {
         found: String,
     },
     /// Somebody asked to stop.
-    #[error("Stopped on request")]
+    #[error("Stopped on request; the same command goes on from what there is")]
     Cancelled,
     /// The groups cannot be split as asked.
     #[error(transparent)]

@@ -116,6 +116,7 @@ mod estimator;
 mod linear;
 mod metrics;
 mod model_body;
+mod nearest;
 mod parameter_reader;
 mod preprocess;
 mod registry;
@@ -143,6 +144,7 @@ pub use metrics::{
     CALIBRATION_BINS, Confusion, LOG_LOSS_CLIP, Metric, Metrics, THRESHOLD, Weighting,
 };
 pub use model_body::{Contributions, MODEL_BODY_VERSION, ModelBody};
+pub use nearest::with_nearest;
 pub use preprocess::{Collinearity, DropReason, DroppedColumn, Preprocessor, PreprocessorConfig};
 pub use registry::{Grid, ModelKind};
 pub use svm::KernelModel;

@@ -24,7 +24,7 @@ impl<'a> ParameterReader<'a> {
                 return Err(LearnError::UnknownParameter {
                     model,
                     expected: names.join(", "),
-                    found: name.clone(),
+                    found: crate::with_nearest(name, names),
                 });
             }
         }

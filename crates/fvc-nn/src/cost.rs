@@ -2,8 +2,8 @@
 //!
 //! Parameters and operations are counted layer by layer and exact. Memory is an estimate: what the graph
 //! keeps is counted from what each operation's state holds (see `flex.rs`), what comes and goes beside it
-//! is measured (`benches/training_step.rs` prints the peak of a process, which the tests hold the estimate
-//! against), on the processor with oneDNN.
+//! is measured (`benches/training_step.rs` prints the peak of a process, and a training writes down its own,
+//! which the tests hold the estimate against), on the processor with oneDNN.
 
 use crate::{NetworkConfig, NetworkError, Precision, VisionTransformerConfig};
 
@@ -36,6 +36,8 @@ pub struct TrainingShape {
     pub prefetch: usize,
     /// Threads that compute.
     pub threads: usize,
+    /// Sizes that clips come in, for each of which convolutions are compiled; 1 at least.
+    pub sizes: usize,
 }
 
 /// Bytes of a training at its peak, by what they are for.
@@ -70,9 +72,12 @@ impl TrainingMemory {
 }
 
 const MIB: f64 = 1024.0 * 1024.0;
-/// Measured: the program with its libraries, and code and workspace for each convolution.
-const PROGRAM: f64 = 25.0 * MIB;
+/// Measured: `fvc` with its libraries (a bench, which has no video and no trees in it, needs 42 MiB less), and
+/// code and workspace for each convolution, the latter also for each further size of clips.
+const PROGRAM: f64 = 67.0 * MIB;
 const CONVOLUTION: f64 = 1.25 * MIB;
+const FURTHER_F32: f64 = 0.2 * MIB;
+const FURTHER_LOW: f64 = 1.9 * MIB;
 /// Measured: bytes for each channel and position of a block's output that come and go in its backward
 /// pass.
 const PASSING_INCEPTION: f64 = 8.0;
@@ -283,10 +288,12 @@ impl NetworkConfig {
         };
         let widened = if shape.precision == Precision::F32 { 0.0 } else { WIDENED };
         let widened = widened * shape.threads as f64 * pixels * channels * 4.0;
+        let further = if shape.precision == Precision::F32 { FURTHER_F32 } else { FURTHER_LOW };
+        let further = further * shape.sizes.saturating_sub(1) as f64;
         let activations = graph * MARGIN;
         let gradients = 4.0 * (parameters * GAPS + largest * STEP_COPIES);
         TrainingMemory {
-            program: PROGRAM + CONVOLUTION * convolutions + widened,
+            program: PROGRAM + (CONVOLUTION + further) * convolutions + widened,
             weights: 4.0 * parameters,
             moments: 8.0 * parameters,
             best: 4.0 * parameters,

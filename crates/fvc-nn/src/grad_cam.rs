@@ -225,8 +225,14 @@ fn colour(heat: f32) -> [f32; 3] {
     std::array::from_fn(|at| COLOURS[low][at] + (COLOURS[low + 1][at] - COLOURS[low][at]) * share)
 }
 
+/// The longer side that a written picture has at least: networks look at frames too small for people.
+const READABLE: u32 = 320;
+/// A written picture is so many times as wide as the strip below it is high.
+const STRIP: u32 = 24;
+
 /// Writes a frame with its heat over it as PNG, whole or not at all: the more heat, the more of its
-/// colour.
+/// colour. Small frames are enlarged by a whole number, pixel by pixel, and a strip below has the colours of
+/// none (left) to the greatest heat of the window (right).
 ///
 /// # Errors
 /// There is not one number for each pixel, or the file cannot be written.
@@ -239,17 +245,35 @@ pub fn write_png(path: &Path, frame: &Frame, heat: &[f32]) -> Result<(), Network
             heat.len(),
         ));
     }
-    let mut data = Vec::with_capacity(frame.data().len());
-    for (pixel, &heat) in pixels.zip(heat) {
-        let heat = if heat.is_finite() { heat.clamp(0.0, 1.0) } else { 0.0 };
-        let cover = COVER * heat;
-        for (&own, over) in pixel.iter().zip(colour(heat)) {
-            data.push((f32::from(own) * (1.0 - cover) + over * cover).round() as u8);
+    let (width, height) = (frame.width(), frame.height());
+    let times = READABLE.div_ceil(width.max(height).max(1)).max(1) as usize;
+    let wide = width as usize * times;
+    let strip = (wide / STRIP as usize).max(1);
+    let mut data = Vec::with_capacity(3 * wide * (height as usize * times + strip));
+    for (row, heat) in frame.data().chunks(3 * width as usize).zip(heat.chunks(width as usize)) {
+        let start = data.len();
+        for (pixel, &heat) in row.chunks_exact(3).zip(heat) {
+            let heat = if heat.is_finite() { heat.clamp(0.0, 1.0) } else { 0.0 };
+            let cover = COVER * heat;
+            let pixel = pixel.iter().zip(colour(heat));
+            let pixel: Vec<u8> = pixel
+                .map(|(&own, over)| (f32::from(own) * (1.0 - cover) + over * cover).round() as u8)
+                .collect();
+            data.extend(pixel.repeat(times));
+        }
+        for _ in 1..times {
+            data.extend_from_within(start..start + 3 * wide);
+        }
+    }
+    for _ in 0..strip {
+        for at in 0..wide {
+            data.extend(colour(at as f32 / (wide.max(2) - 1) as f32).map(|own| own.round() as u8));
         }
     }
     let fault = |error: png::EncodingError| NetworkError::Internal { what: error.to_string() };
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, frame.width(), frame.height());
+    let mut encoder =
+        png::Encoder::new(&mut bytes, wide as u32, height * times as u32 + strip as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(fault)?;

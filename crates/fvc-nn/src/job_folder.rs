@@ -64,6 +64,18 @@ pub struct TrainedFile {
     pub validation: Vec<(ContentId, f64)>,
     /// What became of the weights to begin from.
     pub report: Option<WeightReport>,
+    /// The most memory that the process had, in MiB, where the system tells it. With several ranks, of the
+    /// first one's process.
+    #[serde(default)]
+    pub peak_mib: Option<u64>,
+}
+
+/// The most memory that this process had, in MiB, rounded up; none where the system does not tell.
+fn peak_mib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib.div_ceil(1024))
 }
 
 /// What a rank leaves when it ends: the network, where it is the first.
@@ -346,6 +358,7 @@ impl JobFile {
             records: trained.records,
             validation: trained.validation,
             report,
+            peak_mib: peak_mib(),
         };
         write_json(&folder.join(TRAINED), &result)
     }

@@ -91,4 +91,4 @@ pub use trainer::{
     ClassBalance, EpochRecord, LoaderConfig, Trained, TrainerConfig, TrainingEvent, TrainingJob,
     score_sources, train, train_together,
 };
-pub use weights::{Weight, WeightReport, Weights};
+pub use weights::{Weight, WeightReport, Weights, check_weights};

@@ -207,9 +207,9 @@ impl NetworkSettings {
         if let Some(unknown) = parameters.keys().find(|name| !known(name)) {
             let names: Vec<&str> = PARAMETERS.iter().map(|(name, _)| *name).collect();
             return Err(NetworkError::setting(
-                &format!("parameters of {kind}"),
+                &format!("train.parameters.{kind}"),
                 &names.join(", "),
-                unknown,
+                fvc_learn::with_nearest(unknown, &names),
             ));
         }
         let Some(row) = ROWS.iter().find(|row| row.kind == kind) else {
@@ -242,6 +242,17 @@ impl NetworkSettings {
                 "none",
             ));
         }
+        if random_backbone && small {
+            let expected =
+                "nothing beside configuration = \"small\", whose backbone always begins at random";
+            return Err(NetworkError::setting("random_backbone", expected, "true"));
+        }
+        if random_backbone && let Some(path) = &weights {
+            let expected =
+                "nothing where weights are named: a backbone begins with them or at random";
+            let found = format!("both, with {}", path.display());
+            return Err(NetworkError::setting("random_backbone", expected, found));
+        }
         if let Some(path) = &weights
             && !path.is_file()
         {
@@ -273,7 +284,7 @@ impl NetworkSettings {
             trainer,
             size: take.text("size")?.map(str::to_owned),
             weights,
-            random_backbone: random_backbone && !small,
+            random_backbone,
             devices,
             rank_patience,
             memory_mib: take.count("memory", 0)?,

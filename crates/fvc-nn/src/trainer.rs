@@ -483,7 +483,7 @@ fn train_as_rank<B: TrainBackend>(
     let mut report = None;
     if let Some(first) = first {
         let (with, found) = first.apply(network);
-        check_first(&found)?;
+        found.check()?;
         (network, report) = (with, Some(found));
     }
     let path = folder.join(CHECKPOINT);
@@ -542,36 +542,6 @@ fn train_as_rank<B: TrainBackend>(
     }
     let trained = training.finish(&mut loader)?;
     Ok((trained, report))
-}
-
-/// Weights that fill no backbone, or match nothing, are none of this network: it would begin at random and
-/// be taken for pretrained.
-fn check_first(found: &WeightReport) -> Result<(), NetworkError> {
-    let other = found.other_shape.iter().map(|(name, _, _)| name);
-    let lacking: Vec<&str> = found
-        .missing
-        .iter()
-        .chain(other)
-        .filter(|name| is_backbone(name))
-        .map(String::as_str)
-        .collect();
-    if !lacking.is_empty() {
-        let named: Vec<&str> = lacking.iter().copied().take(3).collect();
-        return Err(NetworkError::setting(
-            "weights",
-            "all of the backbone's",
-            format!("{} missing or of another shape ({}, ...)", lacking.len(), named.join(", ")),
-        ));
-    }
-    if found.matched.is_empty() {
-        let named: Vec<&str> = found.unused.iter().map(String::as_str).take(3).collect();
-        return Err(NetworkError::setting(
-            "weights",
-            "some of the network's names",
-            format!("none among {} ({}, ...)", found.unused.len(), named.join(", ")),
-        ));
-    }
-    Ok(())
 }
 
 impl<B: TrainBackend> Training<'_, B> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use burn::backend::Flex;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -11,6 +12,7 @@ use fvc_clips::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use crate::optimizer::is_backbone;
 use crate::position_grid::resample_positions;
 use crate::pytorch_file::read_pytorch;
 use crate::{Network, NetworkBackend, NetworkConfig, NetworkError};
@@ -135,6 +137,62 @@ impl<B: Backend> ModuleMapper<B> for Apply<'_> {
             })
             .set_require_grad(learns)
     }
+}
+
+/// Reads weights that a network of this configuration shall begin from, and says what would become of them:
+/// what a training does first, for whoever wants to know before anything else is done.
+///
+/// # Errors
+/// The file cannot be read or is none of weights; it fills no backbone, or matches nothing.
+pub fn check_weights(path: &Path, config: &NetworkConfig) -> Result<WeightReport, NetworkError> {
+    let weights = Weights::read(path)?.for_network(config);
+    let network = config.init::<Flex>(0, &burn::backend::flex::FlexDevice);
+    let (_, report) = weights.apply(network);
+    report.check().map_err(|error| match error {
+        NetworkError::Setting { expected, found, .. } => {
+            NetworkError::File { path: path.to_owned(), expected, found }
+        }
+        other => other,
+    })?;
+    Ok(report)
+}
+
+impl WeightReport {
+    /// Weights that fill no backbone, or match nothing, are none of this network: it would begin at random and
+    /// be taken for pretrained.
+    pub(crate) fn check(&self) -> Result<(), NetworkError> {
+        let other = self.other_shape.iter().map(|(name, _, _)| name);
+        let lacking: Vec<&str> = self
+            .missing
+            .iter()
+            .chain(other)
+            .filter(|name| is_backbone(name))
+            .map(String::as_str)
+            .collect();
+        if !lacking.is_empty() {
+            return Err(NetworkError::setting(
+                "weights",
+                "all of the backbone's weights",
+                format!("{} missing or of another shape ({})", lacking.len(), some(&lacking)),
+            ));
+        }
+        if self.matched.is_empty() {
+            let named: Vec<&str> = self.unused.iter().map(String::as_str).collect();
+            return Err(NetworkError::setting(
+                "weights",
+                "some of the network's names",
+                format!("none among {} ({})", named.len(), some(&named)),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The first names, and whether there are more.
+fn some(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let more = if names.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
 impl Weights {

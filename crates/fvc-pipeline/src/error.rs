@@ -113,7 +113,9 @@ pub enum PipelineError {
     #[error(transparent)]
     Clips(#[from] fvc_clips::ClipStoreError),
     /// The user asked to stop; everything finished so far is kept.
-    #[error("Stopped on request; every file that is there is whole")]
+    #[error(
+        "Stopped on request; every file that is there is whole, and the same command goes on from there"
+    )]
     Cancelled,
     /// Something that should not be able to happen.
     #[error("Internal: {what}")]

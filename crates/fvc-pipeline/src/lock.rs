@@ -60,6 +60,44 @@ impl Lock {
         Self::wait(&file, &path, &environment.cancel, File::try_lock_shared, &told)
     }
 
+    /// Waits until nobody else is at work in a folder, which is made where it is not there; that goes also for
+    /// one that was removed in the meantime.
+    pub(crate) fn of_folder(
+        environment: &Environment<'_>,
+        folder: &Path,
+    ) -> Result<Self, PipelineError> {
+        use std::os::unix::fs::MetadataExt;
+        let path = folder.join("lock");
+        let told = told(environment, environment.workspace);
+        loop {
+            let file = made(&path)?;
+            let lock = Self::wait(&file, &path, &environment.cancel, File::try_lock, &told)?;
+            let io = |source| PipelineError::Io { path: path.clone(), source };
+            let own = file.metadata().map_err(io)?;
+            if fs::metadata(&path).is_ok_and(|there| there.ino() == own.ino()) {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Lets others in that only read.
+    pub(crate) fn share(&self, cancel: &AtomicBool) -> Result<(), PipelineError> {
+        let Some(file) = &self.0 else { return Ok(()) };
+        // The system may let go in between: who comes then finds what is there whole, and goes soon.
+        while file.try_lock_shared().is_err() {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(PipelineError::Cancelled);
+            }
+            std::thread::sleep(TICK);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody else holds it, who now has to wait.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.0.as_ref().is_some_and(|file| file.try_lock().is_ok())
+    }
+
     fn wait(
         file: &File,
         path: &Path,

@@ -14,10 +14,11 @@ use fvc_learn::{ClipEstimator, ClipFit, ClipReading, LearnError, ModelKind};
 use fvc_media::ContentId;
 use fvc_nn::{
     ClipFile, ClipKey, ClipSource, Device, JobFile, MlflowRun, MlflowStatus, NetworkError,
-    NetworkReader, NetworkSettings, SavedNetwork, Source, StoredClips, TrainedFile, TrainingJob,
-    TrainingShape,
+    NetworkReader, NetworkSettings, Precision, SavedNetwork, Source, StoredClips, TrainedFile,
+    TrainingJob, TrainingShape,
 };
 
+use crate::lock::Lock;
 use crate::network_child::{ChildEnd, Line, run_child};
 use crate::plan::{clip_name, draws};
 use crate::replayed_clips::clips_of;
@@ -35,9 +36,11 @@ pub(crate) struct NetworkTraining<'a> {
     reader: NetworkClips,
     /// What the run is called, for logs and trackers.
     run: String,
-    /// Fits of this run and the folders of their trainings.
-    folders: RefCell<Vec<(String, PathBuf)>>,
+    /// Fits of this run and the folders of their trainings, which nobody removes while they are held.
+    folders: RefCell<Vec<(String, PathBuf, Lock)>>,
     notes: RefCell<Vec<String>>,
+    /// What was shown of trackers: the same of every fit is said once.
+    told: RefCell<BTreeSet<String>>,
 }
 
 /// Lets saved networks score the sources of the clip store.
@@ -174,12 +177,24 @@ impl<'a> NetworkTraining<'a> {
             run: run.to_owned(),
             folders: RefCell::default(),
             notes: RefCell::default(),
+            told: RefCell::default(),
         })
     }
 
     /// Things that a reader of the numbers must know.
     pub(crate) fn take_notes(&self) -> Vec<String> {
         let mut notes = self.notes.take();
+        let trainer = &self.settings.trainer;
+        if trainer.precision == Precision::F16 && self.settings.devices.are_processors() {
+            notes.insert(
+                0,
+                format!(
+                    "{}: f16 is a format of GPUs; processors here have no kernels for it and took many times \
+                     as long as in bf16 or f32",
+                    self.kind
+                ),
+            );
+        }
         if self.settings.random_backbone {
             notes.insert(
                 0,
@@ -201,13 +216,13 @@ impl<'a> NetworkTraining<'a> {
     pub(crate) fn keep(&self, saved: &SavedNetwork, folder: &Path) -> Result<(), PipelineError> {
         let io = |path: &Path, source| PipelineError::Io { path: path.to_owned(), source };
         let known = self.folders.borrow();
-        let from = known.iter().map(|(_, folder)| folder.join(&saved.weights_file));
+        let from = known.iter().map(|(_, folder, _)| folder.join(&saved.weights_file));
         let from = from.into_iter().find(|path| path.is_file()).ok_or_else(|| {
             PipelineError::Internal { what: format!("no weights {}", saved.weights_file) }
         })?;
         let to = folder.join(&saved.weights_file);
         fvc_clips::copy_atomically(&from, &to).map_err(|source| io(&to, source))?;
-        for (place, training) in known.iter() {
+        for (place, training, _) in known.iter() {
             let logs = folder.join(self.kind.name()).join(place);
             fs::create_dir_all(&logs).map_err(|source| io(&logs, source))?;
             for entry in fs::read_dir(training).map_err(|source| io(training, source))? {
@@ -224,11 +239,20 @@ impl<'a> NetworkTraining<'a> {
         Ok(())
     }
 
-    /// Removes what the trainings of this run needed to be resumed.
+    /// Removes what the trainings of this run needed to be resumed, unless another run has them too, which
+    /// will.
     pub(crate) fn forget(&self) {
-        for (_, folder) in self.folders.borrow().iter() {
+        for (_, folder, lock) in self.folders.borrow().iter() {
             // What cannot be removed is removed by the next run or by hand: it is nobody's result.
-            drop(fs::remove_dir_all(folder));
+            if lock.is_alone() {
+                drop(fs::remove_dir_all(folder));
+            }
+        }
+    }
+
+    fn tell_once(&self, note: &str) {
+        if self.told.borrow_mut().insert(note.to_owned()) {
+            self.environment.progress.note(note);
         }
     }
 
@@ -264,10 +288,12 @@ impl<'a> NetworkTraining<'a> {
         }
         let fault = |error| learn_error(self.kind, error);
         let mut grid = [job.trainer.frames, 0, 0];
+        let mut sizes = BTreeSet::new();
         for source in job.training.iter().chain(&job.validation) {
             let key = ClipKey { content_id: source.content_id, variant: 0 };
             let (width, height) = self.clips.size(&key).map_err(fault)?;
             (grid[1], grid[2]) = (grid[1].max(height), grid[2].max(width));
+            sizes.insert((width, height));
         }
         let trainer = &mut job.trainer;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -282,6 +308,7 @@ impl<'a> NetworkTraining<'a> {
             block_checkpointing: trainer.block_checkpointing,
             prefetch: trainer.loader.prefetch,
             threads: (threads / sharing).max(1),
+            sizes: sizes.len(),
         };
         let batch = job.network.largest_batch(&shape, budget_mib).map_err(fault)?;
         if batch < trainer.batch {
@@ -463,18 +490,44 @@ impl<'a> NetworkTraining<'a> {
     }
 
     fn train(&self, mut job: JobFile, place: &str) -> Result<(TrainedFile, PathBuf), LearnError> {
-        let fault = |error| learn_error(self.kind, error);
         let folder = self.environment.workspace.networks().join(self.folder_name(&job)?);
-        fs::create_dir_all(&folder)
-            .map_err(|source| fault(NetworkError::Io { path: folder.clone(), source }))?;
-        self.folders.borrow_mut().push((place.to_owned(), folder.clone()));
-        if let Some(trained) = job.finished(&folder) {
-            return Ok((trained, folder));
+        // The same command twice at once: one trains, and the other takes over what came of it.
+        let lock =
+            Lock::of_folder(self.environment, &folder).map_err(|error| self.of_lock(error))?;
+        let trained = match job.finished(&folder) {
+            Some(trained) => trained,
+            None => self.train_alone(&mut job, place, &folder)?,
+        };
+        lock.share(&self.environment.cancel).map_err(|error| self.of_lock(error))?;
+        self.folders.borrow_mut().push((place.to_owned(), folder.clone(), lock));
+        Ok((trained, folder))
+    }
+
+    fn of_lock(&self, error: PipelineError) -> LearnError {
+        match error {
+            PipelineError::Cancelled => LearnError::Cancelled,
+            PipelineError::Io { path, source } => {
+                learn_error(self.kind, NetworkError::Io { path, source })
+            }
+            other => self.internal(other),
         }
-        let progress = self.environment.progress;
+    }
+
+    /// Trains in a folder in which nobody else does.
+    fn train_alone(
+        &self,
+        job: &mut JobFile,
+        place: &str,
+        folder: &Path,
+    ) -> Result<TrainedFile, LearnError> {
         let epochs = job.job.trainer.epochs;
         let experiment = &self.environment.config.train.experiment;
-        let mut mlflow = MlflowRun::from_environment(experiment, &job.name, None).map_err(fault)?;
+        // Whoever set the variable for other programs wants a trained network, with or without a tracker.
+        let mut mlflow =
+            MlflowRun::from_environment(experiment, &job.name, None).unwrap_or_else(|error| {
+                self.tell_once(&format!("{error}; nothing is sent to a tracker"));
+                None
+            });
         if let Some(mlflow) = &mut mlflow {
             let parameters = self.settings.parameters();
             let parameters: Vec<(&str, String)> =
@@ -484,7 +537,7 @@ impl<'a> NetworkTraining<'a> {
                 mlflow.tag("random_backbone", "true");
             }
         }
-        let ended = self.train_under(&mut job, place, &folder, epochs, mlflow.as_mut());
+        let ended = self.train_under(job, place, folder, epochs, mlflow.as_mut());
         if let Some(mlflow) = mlflow {
             let status = match &ended {
                 Ok(_) => MlflowStatus::Finished,
@@ -492,10 +545,10 @@ impl<'a> NetworkTraining<'a> {
                 Err(_) => MlflowStatus::Failed,
             };
             if let Some(note) = mlflow.end(status) {
-                progress.note(&note);
+                self.tell_once(&note);
             }
         }
-        Ok((ended?, folder))
+        ended
     }
 
     /// Runs children until one has trained; with less in memory after each that ran out of it.
@@ -507,7 +560,6 @@ impl<'a> NetworkTraining<'a> {
         epochs: u64,
         mut mlflow: Option<&mut MlflowRun>,
     ) -> Result<TrainedFile, LearnError> {
-        let fault = |error| learn_error(self.kind, error);
         let progress = self.environment.progress;
         loop {
             let mut on_line = |line: &Line| match line {
@@ -519,20 +571,25 @@ impl<'a> NetworkTraining<'a> {
                     if let Some(mlflow) = &mut mlflow {
                         mlflow.epoch(record);
                         if let Some(note) = mlflow.take_note() {
-                            progress.note(&note);
+                            self.tell_once(&note);
                         }
                     }
                     let held_out = record
                         .validation_loss
                         .map_or_else(String::new, |loss| format!(", held-out {loss:.3}"));
+                    // An epoch whose last step was done before a stop has none to be timed.
+                    let speed = if record.clips_per_second > 0.0 {
+                        format!(
+                            ", waiting {:.0} %, {:.1} clips/s",
+                            100.0 * record.waiting_share,
+                            record.clips_per_second
+                        )
+                    } else {
+                        String::new()
+                    };
                     progress.note(&format!(
-                        "{} {place} epoch {}/{epochs}: loss {:.3}{held_out}, waiting {:.0} %, {:.1} \
-                         clips/s",
-                        self.kind,
-                        record.epoch,
-                        record.training_loss,
-                        100.0 * record.waiting_share,
-                        record.clips_per_second
+                        "{} {place} epoch {}/{epochs}: loss {:.3}{held_out}{speed}",
+                        self.kind, record.epoch, record.training_loss,
                     ));
                 }
                 Line::Step { .. } | Line::Failed { .. } => {}
@@ -545,9 +602,23 @@ impl<'a> NetworkTraining<'a> {
             };
             #[cfg(not(feature = "mpi"))]
             let end = run_child(folder, job, cancel, &mut on_line);
-            let end = end.map_err(fault)?;
+            let end = end.map_err(|error| learn_error(self.kind, error))?;
             match end {
-                ChildEnd::Trained(trained) => return Ok(*trained),
+                ChildEnd::Trained(trained) => {
+                    let done = trained.records.len() as u64;
+                    if done < epochs {
+                        let trainer = &trained.trainer;
+                        progress.note(&format!(
+                            "{} {place}: ended after epoch {done} of {epochs}, since {} in a row were no \
+                             better in {} (patience); the weights are those of epoch {}",
+                            self.kind,
+                            trainer.patience,
+                            trainer.stop_metric.name(),
+                            trained.best_epoch
+                        ));
+                    }
+                    return Ok(*trained);
+                }
                 ChildEnd::Stopped => return Err(LearnError::Cancelled),
                 ChildEnd::Failed { problem, by_settings } => {
                     return Err(LearnError::Network {
@@ -605,6 +676,15 @@ impl ClipEstimator for NetworkTraining<'_> {
     ) -> Result<ClipFit<SavedNetwork>, LearnError> {
         let file = self.job_of(fit, held_out, place)?;
         let (trained, folder) = self.train(file, place)?;
+        if let Some(mib) = trained.peak_mib.filter(|&mib| mib > self.settings.memory_mib)
+            && self.settings.memory_mib > 0
+        {
+            self.notes.borrow_mut().push(format!(
+                "{} {place}: took {mib} MiB, and {} were allowed: the estimate that the batch was cut by \
+                 is not exact",
+                self.kind, self.settings.memory_mib
+            ));
+        }
         if let Some(report) = &trained.report
             && place == "final"
         {

@@ -156,17 +156,10 @@ fn chosen_in(folder: &Path) -> Result<PathBuf, PipelineError> {
     if folder.join("workspace.json").is_file() {
         return crate::newest_model(&crate::Workspace::open(folder)?.runs());
     }
-    let own = fs::canonicalize(folder)
-        .map_err(|source| PipelineError::Io { path: folder.to_owned(), source })?;
-    let runs =
-        crate::runs::list(own.parent().and_then(Path::parent).unwrap_or_else(|| Path::new("/")))?;
-    runs.into_iter()
-        .filter(|run| fs::canonicalize(&run.path).is_ok_and(|path| path == own))
-        .find_map(|run| run.chosen_file)
-        .ok_or_else(|| PipelineError::NotReady {
-            missing: format!("No finished run in {}", folder.display()),
-            instead: "name a model file or the folder of a run that has a result.json".to_owned(),
-        })
+    crate::runs::chosen_in(folder)?.ok_or_else(|| PipelineError::NotReady {
+        missing: format!("No finished run in {}", folder.display()),
+        instead: "name a model file or the folder of a run that has a result.json".to_owned(),
+    })
 }
 
 /// What was found of one file.
@@ -288,6 +281,16 @@ pub fn predict(
                 model.detector.kind()
             ),
         });
+    }
+    if let Some(folder) = &options.explain {
+        // Now: each video would be blamed for it.
+        fs::create_dir_all(folder).map_err(|error| PipelineError::Config {
+            path: None,
+            problem: format!(
+                "--explain: expected a folder that can be made and written to, found {}: {error}",
+                folder.display()
+            ),
+        })?;
     }
     if let Some(cache) = &options.cache {
         reader = reader.with_cache(Arc::clone(cache));

@@ -37,6 +37,16 @@ struct FailureHead {
     error: String,
 }
 
+/// The chosen model of the run in `folder`, wherever that lies and whatever its name; none where it has no
+/// result.
+///
+/// # Errors
+/// The result cannot be read, or is not as it was written.
+pub(crate) fn chosen_in(folder: &Path) -> Result<Option<PathBuf>, PipelineError> {
+    let result: Option<ResultHead> = read(&folder.join("result.json"))?;
+    Ok(result.and_then(|head| head.chosen_file.file_name().map(|name| folder.join(name))))
+}
+
 /// Every run under `runs`, by experiment and name. A run without a result and without a failure was
 /// cut off, or is still at work.
 ///

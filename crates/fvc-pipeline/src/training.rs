@@ -214,7 +214,12 @@ pub fn check_training(
         |error: LearnError| PipelineError::Config { path: None, problem: error.to_string() };
     for &kind in &config.train.models {
         if kind.is_network() {
-            settings_of(config, kind)?;
+            let (settings, _) = settings_of(config, kind)?;
+            if let Some(path) = &settings.weights {
+                fvc_nn::check_weights(path, &settings.network).map_err(|error| {
+                    PipelineError::Config { path: None, problem: format!("{kind}: {error}") }
+                })?;
+            }
             continue;
         }
         let settings = config.train.settings(kind);
@@ -421,6 +426,13 @@ pub fn export_jobs(
             problem: "--export-jobs: expected a network among --model-types, found none".to_owned(),
         });
     }
+    std::fs::create_dir_all(folder).map_err(|error| PipelineError::Config {
+        path: None,
+        problem: format!(
+            "--export-jobs: expected a folder that can be made and written to, found {}: {error}",
+            folder.display()
+        ),
+    })?;
     let _lock = Lock::shared(&workspace.index_lock(), &environment.cancel)?;
     let Ready { split, examples, mut notes, .. } = make_ready(environment, options)?;
     let mut trainings = Vec::new();

@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     pub(crate) shared: Shared,
 }
 
+/// The workspace where none is named.
+pub(crate) const DEFAULT_WORKSPACE: &str = "fvc-workspace";
+
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Shared {
@@ -36,7 +39,7 @@ pub(crate) struct Shared {
         short,
         global = true,
         value_name = "DIR",
-        default_value = "fvc-workspace",
+        default_value = DEFAULT_WORKSPACE,
         env = "FVC_WORKSPACE"
     )]
     pub(crate) workspace: PathBuf,
@@ -378,7 +381,8 @@ pub(crate) struct TrainingArguments {
     /// where none are named.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) rank_patience: Option<f64>,
-    /// MiB that the training of a network may take, checked by an estimate before it starts.
+    /// MiB that the training of a network may take, checked by an estimate before it starts: batches that
+    /// would not fit are cut. 0, or none: as much as there is.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
     pub(crate) memory: Option<f64>,
     /// Outer folds of groups.
@@ -461,7 +465,7 @@ pub(crate) struct SlurmArguments {
     pub(crate) cpus: u32,
     /// Time limit as Slurm writes it: minutes, H:MM:SS or D-HH:MM:SS. A job that meets it leaves a
     /// checkpoint and is queued again.
-    #[arg(long, default_value = "24:00:00", value_parser = slurm_word)]
+    #[arg(long, default_value = "24:00:00", value_parser = slurm_time)]
     pub(crate) time: String,
     /// Partition.
     #[arg(long, value_parser = slurm_word)]
@@ -490,6 +494,22 @@ fn slurm_word(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("expected letters, digits and _.,:/+=-".to_owned())
+    }
+}
+
+/// A time limit: minutes, M:S, H:M:S, D-H, D-H:M or D-H:M:S.
+fn slurm_time(text: &str) -> Result<String, String> {
+    let (days, rest) = match text.split_once('-') {
+        Some((days, rest)) => (Some(days), rest),
+        None => (None, text),
+    };
+    let parts: Vec<&str> = rest.split(':').collect();
+    let number =
+        |part: &str| !part.is_empty() && part.len() < 8 && part.bytes().all(|c| c.is_ascii_digit());
+    if days.is_none_or(number) && parts.len() <= 3 && parts.iter().all(|part| number(part)) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected minutes, M:S, H:M:S, D-H, D-H:M or D-H:M:S".to_owned())
     }
 }
 

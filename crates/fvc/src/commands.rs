@@ -188,7 +188,7 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             let config = configuration(shared, &given)?;
             forge::run(context, &config, forging)
         }
-        Command::Slurm(job) => slurm::run(job),
+        Command::Slurm(job) => slurm::run(context.shared, job),
         Command::Models => models::run(context),
         Command::Cache { action } => cache::run(context, action),
         Command::Completions { shell } => {
@@ -300,16 +300,17 @@ fn networks(config: &mut Config, training: &TrainingArguments) -> Result<(), Pip
     for (name, value) in given {
         let Some(value) = value else { continue };
         let option = name.replace('_', "-");
-        let names: Vec<&str> = ModelKind::NETWORKS.iter().map(|kind| kind.name()).collect();
         // A backbone is what some have; the others take no notice of how it would begin.
-        let meant: Vec<ModelKind> = models
+        let has_it = |kind: &ModelKind| {
+            name != "random_backbone"
+                || matches!(kind, ModelKind::VitGru | ModelKind::VitTransformer)
+        };
+        let names: Vec<&str> = ModelKind::NETWORKS
             .iter()
-            .copied()
-            .filter(|kind| {
-                name != "random_backbone"
-                    || matches!(kind, ModelKind::VitGru | ModelKind::VitTransformer)
-            })
+            .filter(|kind| has_it(kind))
+            .map(|kind| kind.name())
             .collect();
+        let meant: Vec<ModelKind> = models.iter().copied().filter(has_it).collect();
         if meant.is_empty() {
             return Err(wrong(format!(
                 "--{option}: expected a network that it is about among --model-types ({}), found none",
@@ -343,6 +344,16 @@ fn ensemble(config: &mut Config, training: &TrainingArguments) -> Result<(), Pip
         let names: Vec<&str> = bases.iter().map(|kind| kind.name()).collect();
         ("bases", "--ensemble-bases", names.join(","))
     });
+    let network = training.ensemble_bases.iter().flatten().find(|kind| kind.is_network());
+    if let Some(network) = network {
+        return Err(PipelineError::Config {
+            path: None,
+            problem: format!(
+                "--ensemble-bases: expected models of features, found {network}: networks, which learn from \
+                 clips, cannot be bases"
+            ),
+        });
+    }
     let method = training.ensemble_method.clone();
     let method = method.map(|method| ("method", "--ensemble-method", method));
     for (name, option, value) in bases.into_iter().chain(method) {

@@ -206,10 +206,16 @@ fn a_picture_of_heat_reads_back() {
     let mut reader = decoder.read_info().unwrap();
     let mut data = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut data).unwrap();
-    assert_eq!((info.width, info.height, info.color_type), (3, 1, png::ColorType::Rgb));
-    assert_eq!(data[..3], [100, 100, 100], "no heat leaves a pixel as it is");
-    assert_eq!(data[3..6], [207, 192, 56], "0.3 of the pixel and 0.7 of viridis' end");
-    assert_eq!(data[6..9], [0, 255, 7]);
+    // Each pixel is 107 pixels wide and high, which makes 320 at least, above a strip of a 24th of the width.
+    assert_eq!((info.width, info.height, info.color_type), (321, 107 + 13, png::ColorType::Rgb));
+    let at = |column: usize, row: usize| &data[3 * (row * 321 + column)..][..3];
+    for row in [0, 53, 106] {
+        assert_eq!(at(0, row), [100, 100, 100], "no heat leaves a pixel as it is");
+        assert_eq!(at(106, row), [100, 100, 100]);
+        assert_eq!(at(107, row), [207, 192, 56], "0.3 of the pixel and 0.7 of viridis' end");
+        assert_eq!(at(320, row), [0, 255, 7]);
+    }
+    assert_eq!([at(0, 107), at(320, 119)], [[68, 1, 84], [253, 231, 37]], "viridis, end to end");
     let error = write_png(&path, &frame, &[0.0; 2]).unwrap_err();
     assert_eq!(error.to_string(), "heat: expected 3 numbers, one for each pixel, found 2");
 }

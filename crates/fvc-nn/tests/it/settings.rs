@@ -348,7 +348,16 @@ fn case(name: &str) -> Option<Case> {
         }
         "random_backbone" => {
             assert!(NetworkSettings::of(VitGru, &given(&[(name, false.into())]), 0).is_err());
-            assert!(NetworkSettings::of(VitGru, &given(&[(name, true.into())]), 0).is_ok());
+            let random = |with: &[(&str, ParameterValue)]| {
+                let own: Vec<_> = with.iter().cloned().chain([(name, true.into())]).collect();
+                NetworkSettings::of(VitGru, &given(&own), 0).map_err(|error| error.to_string())
+            };
+            assert!(random(&[]).unwrap().random_backbone);
+            // What has no effect, or contradicts, is refused.
+            let small = random(&[("configuration", "small".into())]).unwrap_err();
+            assert!(small.starts_with("random_backbone: ") && small.contains("small"), "{small}");
+            let both = random(&[("weights", "some.pt".into())]).unwrap_err();
+            assert!(both.starts_with("random_backbone: ") && both.contains("some.pt"), "{both}");
             None
         }
         "device" => {

@@ -40,6 +40,7 @@ impl NetworkCost {
             block_checkpointing: trainer.block_checkpointing,
             prefetch: trainer.loader.prefetch,
             threads: 2,
+            sizes: 1,
         };
         Some(Self {
             parameters: u64::try_from(settings.network.parameters()).ok()?,

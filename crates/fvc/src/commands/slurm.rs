@@ -1,13 +1,16 @@
 //! `fvc slurm`: the batch script of a training by many processes.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::Parser;
 use fvc_clips::write_atomically;
 use fvc_pipeline::PipelineError;
 
 use super::CommandError;
-use crate::arguments::{Arguments, Command, SlurmArguments, TrainingArguments};
+use crate::arguments::{
+    Arguments, Command, DEFAULT_WORKSPACE, Shared, SlurmArguments, TrainingArguments,
+};
 use crate::display;
 use crate::exit_code::Ending;
 
@@ -16,8 +19,8 @@ fn wrong(problem: String) -> PipelineError {
 }
 
 /// Prints the script, or writes it.
-pub(super) fn run(job: &SlurmArguments) -> Result<Ending, CommandError> {
-    let script = script(job)?;
+pub(super) fn run(shared: &Shared, job: &SlurmArguments) -> Result<Ending, CommandError> {
+    let script = script(shared, job)?;
     match &job.out {
         None => display::print(script.trim_end())?,
         Some(path) => write_atomically(path, script.as_bytes())
@@ -53,9 +56,53 @@ fn training_of(command: &[String]) -> Result<TrainingArguments, PipelineError> {
     }
 }
 
-fn script(job: &SlurmArguments) -> Result<String, PipelineError> {
+/// What stands before the name of this command and is meant for the job's, too: where the workspace is, and what
+/// is configured.
+fn outer(shared: &Shared, command: &[String]) -> Result<Vec<String>, PipelineError> {
+    let mut words = Vec::new();
+    let workspace = (shared.workspace != Path::new(DEFAULT_WORKSPACE)).then_some(&shared.workspace);
+    for (option, short, variable, path) in [
+        ("--workspace", Some("-w"), "FVC_WORKSPACE", workspace),
+        ("--config", None, "FVC_CONFIG", shared.config.as_ref()),
+    ] {
+        let Some(path) = path else { continue };
+        let is_same = |word: &String| {
+            word == option
+                || word.starts_with(&format!("{option}="))
+                || short.is_some_and(|short| word.starts_with(short) && !word.starts_with("--"))
+        };
+        if command.iter().any(is_same) {
+            // As everywhere, what is named wins over the environment.
+            if std::env::var_os(variable).is_some_and(|set| set == path.as_os_str()) {
+                continue;
+            }
+            return Err(wrong(format!(
+                "{option}: expected once, before slurm or in the job's command, found in both"
+            )));
+        }
+        words.extend([option.to_owned(), path.display().to_string()]);
+    }
+    Ok(words)
+}
+
+fn script(shared: &Shared, job: &SlurmArguments) -> Result<String, PipelineError> {
     let training = training_of(&job.command)?;
+    let others: Vec<&str> = training
+        .model_types
+        .iter()
+        .flatten()
+        .filter(|kind| !kind.is_network())
+        .map(|kind| kind.name())
+        .collect();
+    if training.model_types.as_ref().is_some_and(|kinds| kinds.len() == others.len()) {
+        return Err(wrong(format!(
+            "--model-types of the job's command: expected a network, since nothing else is trained by many \
+             processes, found {}",
+            others.join(", ")
+        )));
+    }
     let mut command: Vec<String> = vec![job.program.clone()];
+    command.extend(outer(shared, &job.command)?);
     command.extend(job.command.iter().cloned());
     if training.devices.is_some() {
         let problem = "--devices of the job's command: expected none, since each process has one device; \

@@ -74,7 +74,9 @@ fn parameters_of_stage_5_change_what_is_trained() {
             seen.push("error");
             continue;
         }
-        if !notes(&trained(&output)).contains(&format!("batch 64 does not fit into {mib} MiB")) {
+        let told = notes(&trained(&output));
+        assert!(!told.contains("MiB, and"), "more was taken than the budget: {told}");
+        if !told.contains(&format!("batch 64 does not fit into {mib} MiB")) {
             seen.push("whole");
             break;
         }
@@ -323,4 +325,81 @@ fn slow_a_run_stands_in_mlflow() {
         told.sort_by_key(|(epoch, _)| *epoch);
         assert_eq!(told, logged, "{fit}");
     }
+}
+
+/// The same command twice at once: the second found the folder of the training taken, trained in it too, and
+/// ended without weights when the first cleaned up. Now one waits, and takes over what came of it.
+#[test]
+fn the_same_training_twice_at_once_gives_both_the_same() {
+    if !can_make_footage("the_same_training_twice_at_once_gives_both_the_same") {
+        return;
+    }
+    let prepared = Prepared::with(4, &[]);
+    let command = naive(&prepared, "");
+    let start =
+        || fvc().args(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let both = [start(), start()].map(|child| trained(&child.wait_with_output().unwrap()));
+    assert_ne!(both[0]["run"], both[1]["run"]);
+    assert_eq!(weights(&both[0]), weights(&both[1]));
+    assert_eq!(predictions(&both[0]), predictions(&both[1]));
+    // What was needed to go on is gone with the last of them.
+    let left = fs::read_dir(Path::new(&prepared.workspace).join("networks"));
+    assert_eq!(left.map_or(0, Iterator::count), 0);
+}
+
+/// Faults that only the training itself had found, when a run was there already: files that are no weights of
+/// this network, folders that cannot be written. They are the command's, name what is wrong, and leave nothing.
+#[test]
+fn what_cannot_be_trained_is_refused_before_there_is_a_run() {
+    if !can_make_footage("what_cannot_be_trained_is_refused_before_there_is_a_run") {
+        return;
+    }
+    let prepared = Prepared::with(4, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let (garbage, other) = (folder.path().join("garbage.safetensors"), folder.path().join("w.pt"));
+    fs::write(&garbage, b"no weights at all").unwrap();
+    fs::write(&other, b"PK no archive").unwrap();
+    let runs = Path::new(&prepared.workspace).join("runs");
+    for file in [&garbage, &other] {
+        let command = naive(&prepared, &format!("weights = {file:?}"));
+        let (code, _, err) = told(&fvc().args(command).output().unwrap());
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains(file.to_str().unwrap()), "{err}");
+        assert!(!runs.exists(), "{err}");
+    }
+    let command = naive(&prepared, "learning_rte = 0.1");
+    let (code, _, err) = told(&fvc().args(command).output().unwrap());
+    assert_eq!(code, 2, "{err}");
+    let said = err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("train.parameters.naive_cnn") && said.contains("did you mean learning_rate?"),
+        "{err}"
+    );
+    let command = naive(&prepared, "");
+    let at = garbage.join("below");
+    let (code, _, err) = told(
+        &fvc().args(&command).args(["--export-jobs".as_ref(), at.as_os_str()]).output().unwrap(),
+    );
+    assert!(code == 2 && err.contains("--export-jobs"), "{code}: {err}");
+    assert!(!runs.exists(), "{err}");
+
+    // A tracker of another kind is no reason not to train.
+    let output =
+        fvc().args(&command).env("MLFLOW_TRACKING_URI", "https://example.org").output().unwrap();
+    let (_, _, err) = told(&output);
+    let made = trained(&output);
+    assert_eq!(err.matches("MLFLOW_TRACKING_URI").count(), 1, "{err}");
+
+    // A run is a run wherever its folder lies and whatever it is called.
+    let run_folder = Path::new(made["run"].as_str().unwrap());
+    let moved = folder.path().join("model of may");
+    fs::rename(run_folder, &moved).unwrap();
+    let unseen = folder.path().join("unseen.mp4");
+    encode("testsrc2=duration=2:size=160x120:rate=12:decimals=3", &["-c:v", "libx264"], &unseen);
+    let predict = ["predict", unseen.to_str().unwrap(), "--model", moved.to_str().unwrap()];
+    let (code, out, err) = told(&fvc().args(predict).output().unwrap());
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, _, err) =
+        told(&fvc().args(predict).args(["--explain".as_ref(), at.as_os_str()]).output().unwrap());
+    assert!(code == 2 && err.contains("--explain"), "{code}: {err}");
 }

@@ -85,6 +85,9 @@ fn a_job_that_slurm_or_fvc_would_refuse_is_not_written() {
         (&["--gpus", "2", "--tasks", "3", "train"], "one a device"),
         (&["--gpus", "2", "--partition", "a\n#SBATCH --nodes=9", "train"], "letters"),
         (&["--gpus", "2"], "COMMAND"),
+        (&["--gpus", "2", "--time", "5x", "train"], "D-H:M:S"),
+        (&["--gpus", "2", "train", "--model-types", "xgboost,svm"], "found xgboost, svm"),
+        (&["-w", "/a", "--gpus", "2", "train", "-w", "/b"], "found in both"),
     ] {
         let given = [&["slurm", "--out", out.to_str().unwrap()], arguments].concat();
         let (code, _, err) = run(&given);
@@ -98,4 +101,12 @@ fn a_job_that_slurm_or_fvc_would_refuse_is_not_written() {
     assert_eq!(code, 0, "{err}");
     let script = std::fs::read_to_string(&out).unwrap();
     assert!(script.contains("--ntasks-per-node=2") && !script.contains("gres"), "{script}");
+    // What stands before the command was once lost on the way into the script.
+    let (code, script, err) =
+        run(&["-w", "/data/ws", "--config", "my.toml", "slurm", "--gpus", "1", "train"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        script.contains("fvc --workspace /data/ws --config my.toml train --device cuda &"),
+        "{script}"
+    );
 }
