@@ -525,7 +525,11 @@ impl<'a> NetworkTraining<'a> {
         // Whoever set the variable for other programs wants a trained network, with or without a tracker.
         let mut mlflow =
             MlflowRun::from_environment(experiment, &job.name, None).unwrap_or_else(|error| {
-                self.tell_once(&format!("{error}; nothing is sent to a tracker"));
+                let note = format!("{error}; nothing is sent to a tracker");
+                let mut notes = self.notes.borrow_mut();
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
                 None
             });
         if let Some(mlflow) = &mut mlflow {
