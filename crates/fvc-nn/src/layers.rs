@@ -388,6 +388,15 @@ impl<B: NetworkBackend> Linear<B> {
     ) -> Tensor<B, D> {
         linear(input, self.weight.val(), self.bias.as_ref().map(Param::val), context)
     }
+
+    /// The same, to which the bias is still to be added.
+    pub(crate) fn forward_without_bias<const D: usize>(
+        &self,
+        input: Tensor<B, D>,
+        context: &Context<B>,
+    ) -> Tensor<B, D> {
+        linear(input, self.weight.val(), None, context)
+    }
 }
 
 /// `[.., in]` times the transpose of `[out, in]`, plus the bias.
