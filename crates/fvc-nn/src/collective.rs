@@ -93,6 +93,13 @@ pub trait Collective: Send + Sync + std::fmt::Debug {
     /// A rank has ended, lags or is elsewhere.
     fn duplicate(&self) -> Result<Box<dyn Collective>, CollectiveError>;
 
+    /// A channel among the ranks that give the same `group`, numbered anew in their order. Errors name ranks
+    /// by their numbers among all; a rank that ends, ends the calls of every group.
+    ///
+    /// # Errors
+    /// A rank has ended, lags or is elsewhere.
+    fn subset(&self, group: usize) -> Result<Box<dyn Collective>, CollectiveError>;
+
     /// Tells the other ranks that this one ends, and why: their calls end with an error.
     fn abort(&self, why: &str);
 
@@ -148,7 +155,18 @@ impl Collective for Alone {
         Ok(Box::new(Self))
     }
 
+    fn subset(&self, _group: usize) -> Result<Box<dyn Collective>, CollectiveError> {
+        Ok(Box::new(Self))
+    }
+
     fn abort(&self, _why: &str) {}
+}
+
+/// Those of a channel's ranks, in their order, that gave the same group as the one at `own`: `told` is what
+/// [`Collective::gather`] told of all groups, `ranks` are the channel's.
+pub(crate) fn members_of(told: &[Vec<u8>], own: usize, ranks: &[usize]) -> Vec<usize> {
+    let of_group = told.iter().zip(ranks).filter(|(group, _)| Some(*group) == told.get(own));
+    of_group.map(|(_, &rank)| rank).collect()
 }
 
 /// What a rank brings to a meeting, and what all take from it.
@@ -218,6 +236,9 @@ impl Team {
 #[derive(Debug)]
 pub struct ThreadRank {
     team: Arc<Team>,
+    /// Who meets here, by their numbers in the team.
+    members: Vec<usize>,
+    /// This one's number among them.
     rank: usize,
     channel: usize,
 }
@@ -229,8 +250,34 @@ impl ThreadRank {
         let state = State { meetings: vec![Meeting::of(size)], gone: vec![None; size] };
         let team =
             Arc::new(Team { size, patience, state: Mutex::new(state), changed: Condvar::new() });
-        let of = |rank| Self { team: Arc::clone(&team), rank, channel: 0 };
+        let members: Vec<usize> = (0..size).collect();
+        let of =
+            |rank| Self { team: Arc::clone(&team), members: members.clone(), rank, channel: 0 };
         (0..size).map(of).collect()
+    }
+
+    /// This one's number in the team.
+    fn own_number(&self) -> usize {
+        self.members.get(self.rank).copied().unwrap_or(self.rank)
+    }
+
+    /// A meeting place of these members, which the first of them makes: all of this channel's ranks come
+    /// to hear which it is.
+    fn meeting_of(&self, members: Vec<usize>) -> Result<Self, CollectiveError> {
+        let own = self.own_number();
+        let made = if members.first() == Some(&own) {
+            let mut state = self.team.state();
+            state.meetings.push(Meeting::of(members.len()));
+            state.meetings.len() - 1
+        } else {
+            0
+        };
+        let told = self.gather(&(made as u64).to_le_bytes())?;
+        let first = self.members.iter().position(|rank| Some(rank) == members.first());
+        let told = first.and_then(|at| told.into_iter().nth(at)).unwrap_or_default();
+        let channel = told.try_into().map_or(0, |bytes| u64::from_le_bytes(bytes) as usize);
+        let rank = members.iter().position(|&rank| rank == own).unwrap_or(0);
+        Ok(Self { team: Arc::clone(&self.team), members, rank, channel })
     }
 
     fn missing(state: &State, size: usize) -> Option<CollectiveError> {
@@ -256,7 +303,7 @@ impl ThreadRank {
         let meeting = &mut state.meetings[self.channel];
         meeting.brought[self.rank] = Some(own);
         if meeting.brought.iter().all(Option::is_some) {
-            meeting.conclude(self.rank);
+            meeting.conclude(self.rank, &self.members, size);
             self.team.changed.notify_all();
         }
         loop {
@@ -284,10 +331,11 @@ impl ThreadRank {
         let left = self.team.patience.saturating_sub(start.elapsed());
         if left.is_zero() {
             let brought = &state.meetings[self.channel].brought;
-            let rank = brought.iter().position(Option::is_none).unwrap_or(self.rank);
+            let absent = brought.iter().position(Option::is_none).unwrap_or(self.rank);
+            let rank = self.members.get(absent).copied().unwrap_or(absent);
             let seconds = self.team.patience.as_secs();
             let error = CollectiveError::Late { rank, size: self.team.size, seconds };
-            state.gone[self.rank].get_or_insert_with(|| error.to_string());
+            state.gone[self.own_number()].get_or_insert_with(|| error.to_string());
             self.team.changed.notify_all();
             return Err(error);
         }
@@ -303,12 +351,12 @@ impl Meeting {
     }
 
     /// All have come: sums in the order of ranks, whoever came first.
-    fn conclude(&mut self, last: usize) {
-        let size = self.brought.len();
+    fn conclude(&mut self, last: usize, members: &[usize], size: usize) {
         let mut loads: Vec<Load> = self.brought.iter_mut().filter_map(Option::take).collect();
         let place = loads[last].place();
         let elsewhere = loads.iter().map(Load::place).enumerate().find(|(_, own)| *own != place);
-        self.result = Some(if let Some((rank, found)) = elsewhere {
+        self.result = Some(if let Some((at, found)) = elsewhere {
+            let rank = members.get(at).copied().unwrap_or(at);
             Err(CollectiveError::Elsewhere { rank, size, expected: place, found })
         } else {
             let mut loads = loads.drain(..);
@@ -316,7 +364,7 @@ impl Meeting {
             loads.for_each(|load| all.add(load));
             Ok(Arc::new(all))
         });
-        self.to_take = size;
+        self.to_take = self.brought.len();
     }
 }
 
@@ -335,7 +383,7 @@ impl Collective for ThreadRank {
     }
 
     fn size(&self) -> usize {
-        self.team.size
+        self.members.len()
     }
 
     fn engine(&self) -> &'static str {
@@ -368,23 +416,17 @@ impl Collective for ThreadRank {
     }
 
     fn duplicate(&self) -> Result<Box<dyn Collective>, CollectiveError> {
-        // Rank 0 makes the new meeting place and says which it is.
-        let made = if self.rank == 0 {
-            let mut state = self.team.state();
-            state.meetings.push(Meeting::of(self.team.size));
-            state.meetings.len() - 1
-        } else {
-            0
-        };
-        let told = self.from_first(&(made as u64).to_le_bytes())?;
-        let channel = told.try_into().map_or(0, |bytes| u64::from_le_bytes(bytes) as usize);
-        let (team, rank) = (Arc::clone(&self.team), self.rank);
-        Ok(Box::new(Self { team, rank, channel }))
+        Ok(Box::new(self.meeting_of(self.members.clone())?))
+    }
+
+    fn subset(&self, group: usize) -> Result<Box<dyn Collective>, CollectiveError> {
+        let told = self.gather(&(group as u64).to_le_bytes())?;
+        Ok(Box::new(self.meeting_of(members_of(&told, self.rank, &self.members))?))
     }
 
     fn abort(&self, why: &str) {
         let mut state = self.team.state();
-        state.gone[self.rank].get_or_insert_with(|| why.to_owned());
+        state.gone[self.own_number()].get_or_insert_with(|| why.to_owned());
         drop(state);
         self.team.changed.notify_all();
     }

@@ -70,6 +70,8 @@ pub struct Context<B: NetworkBackend> {
     statistics: RefCell<Option<Vec<BatchStatistics<B>>>>,
     /// The ranks that learn together, where there are others.
     ranks: Option<Arc<PassSums>>,
+    /// Those of them that share the layers of one network, where there are such.
+    tensor_group: Option<Arc<PassSums>>,
 }
 
 impl<B: NetworkBackend> Context<B> {
@@ -93,6 +95,7 @@ impl<B: NetworkBackend> Context<B> {
             draws: Cell::new(0),
             statistics: RefCell::new((mode == Mode::Training).then(Vec::new)),
             ranks: None,
+            tensor_group: None,
         }
     }
 
@@ -101,6 +104,18 @@ impl<B: NetworkBackend> Context<B> {
     pub fn with_ranks(mut self, ranks: Option<Arc<PassSums>>) -> Self {
         self.ranks = ranks;
         self
+    }
+
+    /// The same over a network of which each rank of a group has a part.
+    #[must_use]
+    pub fn with_tensor_group(mut self, group: Option<Arc<PassSums>>) -> Self {
+        self.tensor_group = group;
+        self
+    }
+
+    /// The ranks that share the layers of the network, where there are such.
+    pub fn tensor_group(&self) -> Option<&Arc<PassSums>> {
+        self.tensor_group.as_ref()
     }
 
     /// The ranks that learn together, where there are others.
@@ -112,7 +127,8 @@ impl<B: NetworkBackend> Context<B> {
     /// statistics are not told again.
     pub fn again<A: NetworkBackend>(&self) -> Context<A> {
         let again = Context::new(self.mode, self.precision, self.engine, self.random)
-            .with_ranks(self.ranks.clone());
+            .with_ranks(self.ranks.clone())
+            .with_tensor_group(self.tensor_group.clone());
         again.statistics.replace(None);
         again
     }
@@ -121,13 +137,14 @@ impl<B: NetworkBackend> Context<B> {
     pub(crate) fn telling<A: NetworkBackend>(&self) -> Context<A> {
         Context::new(self.mode, self.precision, self.engine, self.random)
             .with_ranks(self.ranks.clone())
+            .with_tensor_group(self.tensor_group.clone())
     }
 
     /// Waits for the other ranks before a backward pass that runs beside theirs in one process. Burn cleans
     /// up behind each pass, and waits there for every pass that is under way: one of the next block, say,
     /// that in turn waits for this rank's part of a sum.
     pub(crate) fn begin_backward(&self) {
-        if let Some(ranks) = &self.ranks {
+        if let Some(ranks) = self.ranks.as_ref().or(self.tensor_group.as_ref()) {
             ranks.align_threads();
         }
     }

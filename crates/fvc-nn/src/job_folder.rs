@@ -45,6 +45,14 @@ pub struct JobFile {
     pub devices: Devices,
     /// Seconds after which a rank that does not come is given up.
     pub rank_patience: u64,
+    /// Ranks that share each replica of the network.
+    #[serde(default = "one")]
+    pub tensor_parallel: usize,
+}
+
+/// Of jobs that were written before replicas could be shared.
+fn one() -> usize {
+    1
 }
 
 /// `trained.json`: what a training leaves beside the weights.
@@ -179,6 +187,7 @@ impl JobFile {
         on_event: &mut (dyn FnMut(&TrainingEvent) + Send),
     ) -> Result<(), NetworkError> {
         let devices = self.devices.all();
+        self.check_ranks(devices.len())?;
         let ranks: Vec<Box<dyn Collective>> = if devices.len() == 1 {
             vec![Box::new(Alone)]
         } else {
@@ -265,6 +274,14 @@ impl JobFile {
         Ok(())
     }
 
+    /// Checks that so many ranks make up whole replicas of the network.
+    ///
+    /// # Errors
+    /// They do not, or the network cannot be shared like that.
+    pub fn check_ranks(&self, ranks: usize) -> Result<(), NetworkError> {
+        self.job.network.check_tensor_parallel(self.tensor_parallel, ranks)
+    }
+
     /// Runs one rank on its share of the processors: threads of all of them on every one of them would take
     /// turns.
     fn with_share<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NetworkError> {
@@ -304,6 +321,7 @@ impl JobFile {
                 cancel,
                 &mut |_| {},
                 collective,
+                self.tensor_parallel,
             );
         };
         let mut log = MetricsLog::open(folder, &self.name, true);
@@ -333,6 +351,7 @@ impl JobFile {
             cancel,
             &mut tell,
             collective,
+            self.tensor_parallel,
         )?;
         log.complete(&outcome.0.records)?;
         match fault {
@@ -374,6 +393,7 @@ fn on_device(
     cancel: &AtomicBool,
     on_event: &mut dyn FnMut(&TrainingEvent),
     collective: &dyn Collective,
+    tensor_parallel: usize,
 ) -> Outcome {
     match device {
         Device::Cpu => train_together::<Autodiff<Flex>>(
@@ -385,6 +405,7 @@ fn on_device(
             cancel,
             on_event,
             collective,
+            tensor_parallel,
         ),
         #[cfg(feature = "cuda")]
         Device::Cuda(number) => train_together::<Autodiff<burn::backend::Cuda>>(
@@ -396,6 +417,7 @@ fn on_device(
             cancel,
             on_event,
             collective,
+            tensor_parallel,
         ),
         #[cfg(not(feature = "cuda"))]
         Device::Cuda(_) => Devices::from(device).check().and_then(|()| {

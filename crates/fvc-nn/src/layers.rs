@@ -401,6 +401,15 @@ impl<B: NetworkBackend> Linear<B> {
         shape[D - 1] = weight.dims()[0];
         B::affine_gelu(rows(input), weight, bias, format, context.engine()).reshape(shape)
     }
+
+    /// The same as [`Linear::forward`], to which the bias is still to be added.
+    pub(crate) fn forward_without_bias<const D: usize>(
+        &self,
+        input: Tensor<B, D>,
+        context: &Context<B>,
+    ) -> Tensor<B, D> {
+        linear(input, self.weight.val(), None, context)
+    }
 }
 
 /// `[.., in]` times the transpose of `[out, in]`, plus the bias.

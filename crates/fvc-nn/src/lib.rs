@@ -36,6 +36,7 @@ pub mod portable;
 mod position_grid;
 mod pytorch_file;
 mod random;
+mod replicas;
 mod sampler;
 mod saved;
 mod schedule;
@@ -43,6 +44,7 @@ mod settings;
 mod soundness;
 mod step;
 mod stop_metric;
+mod tensor_parallel;
 mod trainer;
 mod utc;
 mod weights;
@@ -87,6 +89,7 @@ pub use schedule::Schedule;
 pub use settings::{NetworkSettings, PARAMETERS};
 pub use step::{BatchOutcome, Graph, Targets, backward, backward_in_parts};
 pub use stop_metric::StopMetric;
+pub use tensor_parallel::TensorGroup;
 pub use trainer::{
     ClassBalance, EpochRecord, LoaderConfig, Trained, TrainerConfig, TrainingEvent, TrainingJob,
     score_sources, train, train_together,

@@ -16,10 +16,12 @@ use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::request::{LocalScope, Request, scope};
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Equivalence, Root, Source};
+use mpi::traits::{
+    Communicator, CommunicatorCollectives, Destination, Equivalence, Group, Root, Source,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::collective::{Collective, CollectiveError};
+use crate::collective::{Collective, CollectiveError, members_of};
 
 const TOKEN: i32 = 1;
 const VERDICT: i32 = 2;
@@ -91,7 +93,7 @@ impl MpiWorld {
     /// # Errors
     /// The system has no thread to give.
     pub fn channel(&self, patience: Option<Duration>) -> Result<MpiRank, CollectiveError> {
-        MpiRank::start(patience)
+        MpiRank::start(patience, None)
     }
 
     /// Ends all processes at once, this one with `code`, where an error has made it certain that they
@@ -207,17 +209,44 @@ impl Wait {
 /// One channel: its communicator lives and is used on a thread of its own.
 struct Channel {
     communicator: SimpleCommunicator,
+    /// Its ranks, by their numbers among all.
+    members: Vec<usize>,
     patience: Option<Duration>,
     sequence: u64,
 }
 
 impl Channel {
+    /// Among these ranks; all where none are named.
+    fn among(
+        members: Option<Vec<usize>>,
+        patience: Option<Duration>,
+    ) -> Result<Self, CollectiveError> {
+        let world = SimpleCommunicator::world();
+        let all = 0..world.size() as usize;
+        let members = members.unwrap_or_else(|| all.clone().collect());
+        let communicator = if members.len() == all.len() {
+            world.duplicate()
+        } else {
+            let ranks: Vec<i32> = members.iter().map(|&rank| rank as i32).collect();
+            // A call of the members alone: other groups are made at the same time.
+            let made = world.split_by_subgroup(&world.group().include(&ranks));
+            made.ok_or_else(|| engine("expected a channel among some ranks, found none"))?
+        };
+        Ok(Self { communicator, members, patience, sequence: 0 })
+    }
+
     fn rank(&self) -> usize {
         self.communicator.rank() as usize
     }
 
     fn size(&self) -> usize {
         self.communicator.size() as usize
+    }
+
+    /// A rank of this channel and how many there are in all, as errors name them.
+    fn named(&self, rank: usize) -> (usize, usize) {
+        let named = self.members.get(rank).copied().unwrap_or(rank);
+        (named, SimpleCommunicator::world().size() as usize)
     }
 
     /// The first rank that said that it ends.
@@ -229,7 +258,8 @@ impl Channel {
             message.matched_receive_into(&mut bytes[..]);
             let why = String::from_utf8_lossy(&bytes).into_owned();
             let rank = status.source_rank().max(0) as usize;
-            ENDED.get_or_init(|| CollectiveError::Gone { rank, size: self.size(), why });
+            let size = world.size() as usize;
+            ENDED.get_or_init(|| CollectiveError::Gone { rank, size, why });
         }
         ENDED.get().cloned()
     }
@@ -248,7 +278,8 @@ impl Channel {
             }
             if !wait.goes_on() {
                 let seconds = wait.patience.unwrap_or_default().as_secs();
-                return Err(CollectiveError::Late { rank, size: self.size(), seconds });
+                let (rank, size) = self.named(rank);
+                return Err(CollectiveError::Late { rank, size, seconds });
             }
         }
     }
@@ -267,7 +298,7 @@ impl Channel {
             let mut wait = Wait::new(self.patience.map(|patience| patience + SLACK));
             let verdict = self.hear(0, VERDICT, &mut wait)?;
             let verdict: Verdict = serde_json::from_slice(&verdict).map_err(engine)?;
-            return verdict.lengths(size);
+            return verdict.lengths(self.named(0).1);
         }
         let found = self.all_tokens(own);
         let verdict = match &found {
@@ -295,6 +326,7 @@ impl Channel {
             let of_any_length = own[1] >= 2;
             if token[..2] != own[..2] || (!of_any_length && token != own) {
                 let (expected, found) = (place(own), place(token));
+                let (rank, size) = self.named(rank);
                 return Err(CollectiveError::Elsewhere { rank, size, expected, found });
             }
             lengths.push(token[2]);
@@ -317,7 +349,7 @@ impl Channel {
     #[allow(clippy::print_stderr, reason = "nobody is left to hand an error to")]
     fn give_up(&self) -> ! {
         let seconds = self.patience.unwrap_or_default().as_secs();
-        let (rank, size) = (self.rank(), self.size());
+        let (rank, size) = self.named(self.rank());
         eprintln!(
             "fvc: rank {rank} of {size}: a rank has ended inside of a call: nothing came for {seconds} s"
         );
@@ -418,6 +450,8 @@ pub struct MpiRank {
     rank: usize,
     size: usize,
     patience: Option<Duration>,
+    /// The ranks of this channel, by their numbers among all.
+    members: Vec<usize>,
     line: Mutex<Option<(Sender<Load>, Answers)>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -435,17 +469,24 @@ impl std::fmt::Debug for Answer {
 }
 
 impl MpiRank {
-    fn start(patience: Option<Duration>) -> Result<Self, CollectiveError> {
+    /// A channel among these ranks, in ascending order; among all where none are named. Every one of them
+    /// calls this, in the same order as other calls.
+    fn start(
+        patience: Option<Duration>,
+        members: Option<Vec<usize>>,
+    ) -> Result<Self, CollectiveError> {
         let (give, taken) = channel::<Load>();
         let (answer, answers) = channel();
-        let (made, ready) = channel();
+        let (made, ready) = channel::<Result<_, CollectiveError>>();
         let thread = std::thread::Builder::new()
             .name("mpi".to_owned())
             .spawn(move || {
-                // Made by all ranks in the same order, since duplicating is a call of all of them.
-                let communicator = SimpleCommunicator::world().duplicate();
-                let mut own = Channel { communicator, patience, sequence: 0 };
-                if made.send((own.rank(), own.size())).is_err() {
+                // Made by all members in the same order, since it is a call of all of them.
+                let mut own = match Channel::among(members, patience) {
+                    Ok(own) => own,
+                    Err(error) => return drop(made.send(Err(error))),
+                };
+                if made.send(Ok((own.rank(), own.size(), own.members.clone()))).is_err() {
                     return;
                 }
                 while let Ok(load) = taken.recv() {
@@ -455,9 +496,9 @@ impl MpiRank {
                 }
             })
             .map_err(engine)?;
-        let (rank, size) = ready.recv().map_err(engine)?;
+        let (rank, size, members) = ready.recv().map_err(engine)??;
         let line = Mutex::new(Some((give, answers)));
-        Ok(Self { rank, size, patience, line, thread: Some(thread) })
+        Ok(Self { rank, size, patience, members, line, thread: Some(thread) })
     }
 
     /// Another channel, with another patience.
@@ -466,7 +507,7 @@ impl MpiRank {
     /// A rank has ended, lags or is elsewhere.
     pub fn with_patience(&self, patience: Duration) -> Result<Self, CollectiveError> {
         self.barrier()?;
-        Self::start(Some(patience))
+        Self::start(Some(patience), Some(self.members.clone()))
     }
 
     fn call(&self, load: Load) -> Result<Answer, CollectiveError> {
@@ -531,12 +572,20 @@ impl Collective for MpiRank {
 
     fn duplicate(&self) -> Result<Box<dyn Collective>, CollectiveError> {
         self.barrier()?;
-        Ok(Box::new(Self::start(self.patience)?))
+        Ok(Box::new(Self::start(self.patience, Some(self.members.clone()))?))
+    }
+
+    fn subset(&self, group: usize) -> Result<Box<dyn Collective>, CollectiveError> {
+        let told = self.gather(&(group as u64).to_le_bytes())?;
+        let members = members_of(&told, self.rank, &self.members);
+        Ok(Box::new(Self::start(self.patience, Some(members))?))
     }
 
     /// Tells the others, outside of every channel; who waits for this rank ends with an error.
     fn abort(&self, why: &str) {
-        let error = CollectiveError::Gone { rank: self.rank, size: self.size, why: why.to_owned() };
+        let world = SimpleCommunicator::world();
+        let (own, size) = (world.rank() as usize, world.size() as usize);
+        let error = CollectiveError::Gone { rank: own, size, why: why.to_owned() };
         if ENDED.set(error).is_err() {
             // Another was first, and everybody is told of that one.
             return;
@@ -546,8 +595,7 @@ impl Collective for MpiRank {
         while !why.is_char_boundary(end) {
             end -= 1;
         }
-        let world = SimpleCommunicator::world();
-        for rank in (0..self.size).filter(|&rank| rank != self.rank) {
+        for rank in (0..size).filter(|&rank| rank != own) {
             world.process_at_rank(rank as i32).send_with_tag(&why.as_bytes()[..end], GONE);
         }
     }

@@ -49,6 +49,16 @@ impl NetworkConfig {
         }
     }
 
+    /// The name of its architecture.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::VariableArCnn(_) => "variable_ar_cnn",
+            Self::NaiveCnn(_) => "naive_cnn",
+            Self::VitGru(_) => "vit_gru",
+            Self::VitTransformer(_) => "vit_transformer",
+        }
+    }
+
     /// Its vision transformer, where it has one.
     pub fn backbone(&self) -> Option<&VisionTransformerConfig> {
         match self {

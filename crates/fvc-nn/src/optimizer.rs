@@ -93,7 +93,12 @@ impl<B: TrainBackend> ModuleVisitor<B> for GatherGradients<'_, B> {
 
 /// The root of the sum of squares of all gradients.
 pub fn global_norm<B: NetworkBackend>(gradients: &NamedGradients<B>) -> f64 {
-    B::square_sums(gradients.values().cloned().collect()).into_iter().sum::<f64>().sqrt()
+    square_sum::<B>(gradients.values().cloned().collect()).sqrt()
+}
+
+/// The sum of squares of all of these.
+pub(crate) fn square_sum<B: NetworkBackend>(gradients: Vec<Tensor<B, 1>>) -> f64 {
+    B::square_sums(gradients).into_iter().sum()
 }
 
 /// What gradients of this length are multiplied by to be no longer than `limit`; 1 where there is none (0).

@@ -73,7 +73,7 @@ const ROWS: [Row; 4] = [
 ];
 
 /// The parameters that every network has, with what they mean.
-pub const PARAMETERS: [(&str, &str); 39] = [
+pub const PARAMETERS: [(&str, &str); 40] = [
     ("configuration", "reference, or small: for processors"),
     ("size", "which of the clip store's sizes it learns from; the first where none is named"),
     ("stem_stride", "variable_ar_cnn: pixels from one position of the stem to the next, 1 to 4"),
@@ -112,6 +112,10 @@ pub const PARAMETERS: [(&str, &str); 39] = [
     ("device", "cpu, or cuda:N in builds with it"),
     ("devices", "several with commas in place of device: each trains a replica, as one rank"),
     ("rank_patience", "seconds that one rank waits for another, 1800 where none are named"),
+    (
+        "tensor_parallel",
+        "vit_*: ranks that share each replica, a part of every block each; 1: none",
+    ),
     ("memory", "MiB that a training may take; 0: as much as there is"),
     ("variants", "whether variants are learnt from beside the originals"),
     ("depth", "vit_*: blocks of the backbone"),
@@ -135,6 +139,8 @@ pub struct NetworkSettings {
     pub devices: Devices,
     /// Seconds after which a rank that does not come is given up.
     pub rank_patience: u64,
+    /// Ranks that share each replica of the network.
+    pub tensor_parallel: usize,
     /// MiB that a training may take; 0: as much as there is.
     pub memory_mib: u64,
     /// Whether variants are learnt from.
@@ -224,6 +230,7 @@ impl NetworkSettings {
             ("random_backbone", is_vit),
             ("depth", is_vit),
             ("width", is_vit),
+            ("tensor_parallel", is_vit),
         ] {
             if parameters.contains_key(key) && !has_effect {
                 return Err(NetworkError::setting(key, &format!("nothing for {kind}"), "a value"));
@@ -278,6 +285,14 @@ impl NetworkSettings {
             let expected = "nothing where there is one device: no rank waits for another";
             return Err(NetworkError::setting("rank_patience", expected, "a value"));
         }
+        let tensor_parallel = take.count("tensor_parallel", 1)? as usize;
+        // How many processes MPI started is known when they train.
+        let ranks = if cfg!(feature = "mpi") && devices.count() == 1 {
+            tensor_parallel.max(1)
+        } else {
+            devices.count()
+        };
+        network.check_tensor_parallel(tensor_parallel, ranks)?;
         let trainer = trainer_of(*row, &take, seed, &network, small)?;
         Ok(Self {
             network,
@@ -287,6 +302,7 @@ impl NetworkSettings {
             random_backbone,
             devices,
             rank_patience,
+            tensor_parallel,
             memory_mib: take.count("memory", 0)?,
             variants: take.flag("variants", true)?,
         })

@@ -17,10 +17,12 @@ use crate::collective::{Alone, Collective, CollectiveError};
 use crate::exchange::Exchange;
 use crate::loader::{LoadedBatch, Loader};
 use crate::loss_scale::LossScale;
-use crate::optimizer::{global_norm, is_backbone, shortening, update_statistics};
+use crate::optimizer::{is_backbone, shortening, square_sum, update_statistics};
+use crate::replicas::Replicas;
 use crate::sampler::{Excerpt, Sampler, Source, bucketed, whole};
 use crate::soundness::check_size;
 use crate::step::{Graph, backward_in_parts};
+use crate::tensor_parallel::is_split;
 use crate::weights::ModulePath;
 use crate::{
     AdamW, AdamWConfig, ClipKey, ClipSource, Context, CounterRandom, Engine, Loss, NamedGradients,
@@ -302,10 +304,11 @@ pub fn score_sources<B: NetworkBackend>(
     device: &B::Device,
     cancel: &AtomicBool,
 ) -> Result<Vec<f64>, NetworkError> {
-    score_together(network, config, sources, clips, loader, device, cancel, &Alone)
+    let alone = Replicas::whole(&Alone);
+    score_together(network, config, sources, clips, loader, device, cancel, &alone)
 }
 
-/// [`score_sources`] by all ranks, each of which scores every so many batches and is told all scores.
+/// [`score_sources`] by all replicas, each of which scores every so many batches and is told all scores.
 #[allow(clippy::too_many_arguments, reason = "those of score_sources")]
 fn score_together<B: NetworkBackend>(
     network: &Network<B>,
@@ -315,17 +318,18 @@ fn score_together<B: NetworkBackend>(
     loader: &mut Loader,
     device: &B::Device,
     cancel: &AtomicBool,
-    collective: &dyn Collective,
+    replicas: &Replicas<'_>,
 ) -> Result<Vec<f64>, NetworkError> {
     let batches = bucketed(whole(sources, clips, config.frames)?, clips, config.batch)?;
-    let context = Context::<B>::evaluation(config.precision, config.engine);
+    let context = Context::<B>::evaluation(config.precision, config.engine)
+        .with_tensor_group(replicas.sums());
     let network = network.clone().for_scoring(config.precision);
-    let (rank, ranks) = (collective.rank(), collective.size());
-    let own: Vec<Vec<Excerpt>> = batches.iter().skip(rank).step_by(ranks).cloned().collect();
+    let (number, count) = (replicas.number(), replicas.count());
+    let own: Vec<Vec<Excerpt>> = batches.iter().skip(number).step_by(count).cloned().collect();
     let mut scores = Vec::new();
     let mut stopped = false;
     for batch in loader.pass(own) {
-        stopped |= cancel.load(Ordering::Relaxed);
+        stopped |= replicas.any_of_replica(cancel.load(Ordering::Relaxed))?;
         if stopped {
             break;
         }
@@ -334,15 +338,19 @@ fn score_together<B: NetworkBackend>(
         network.check_clips(&clips.extents)?;
         let found = log_odds(network.forward(clips, &context)).into_data();
         scores.extend(found.convert::<f32>().to_vec::<f32>().unwrap_or_default());
+        replicas.check_pass()?;
     }
+    let collective = replicas.ranks();
     let mut all_stopped = [f64::from(u8::from(stopped))];
     collective.sum_f64(&mut all_stopped)?;
     if all_stopped[0] > 0.0 {
         return Err(NetworkError::Cancelled);
     }
     let told = collective.gather(bytemuck::cast_slice(&scores))?;
+    // Of each replica one rank speaks.
     let mut told: Vec<_> = told
         .iter()
+        .step_by(replicas.parts())
         .map(|bytes| {
             bytes.chunks_exact(4).map(|own| f32::from_le_bytes([own[0], own[1], own[2], own[3]]))
         })
@@ -350,8 +358,8 @@ fn score_together<B: NetworkBackend>(
     let mut sums = vec![(0.0, 0.0); sources.len()];
     for (number, batch) in batches.iter().enumerate() {
         for excerpt in batch {
-            let Some(score) = told[number % ranks].next() else {
-                let what = format!("rank {} scored too few excerpts", number % ranks);
+            let Some(score) = told[number % count].next() else {
+                let what = format!("replica {} scored too few excerpts", number % count);
                 return Err(NetworkError::Internal { what });
             };
             let (sum, frames) = &mut sums[excerpt.source];
@@ -392,9 +400,13 @@ struct Training<'a, B: TrainBackend> {
     best: Option<Weights>,
     last_checkpoint: Instant,
     collective: &'a dyn Collective,
+    replicas: Replicas<'a>,
     /// Where there are other ranks: sums inside passes, and gradients on their way.
     pass_sums: Option<Arc<PassSums>>,
     exchange: Option<Exchange>,
+    /// Where there are other replicas too: gradients of what each rank has but a part of, on their way to
+    /// the ranks that have the same part.
+    part_exchange: Option<Exchange>,
 }
 
 /// Trains a network on `device` and gives the weights of its best epoch. `first` are weights to begin
@@ -414,7 +426,7 @@ pub fn train<B: TrainBackend>(
     cancel: &AtomicBool,
     on_event: &mut dyn FnMut(&TrainingEvent),
 ) -> Result<(Trained, Option<WeightReport>), NetworkError> {
-    train_together::<B>(job, first, clips, device, folder, cancel, on_event, &Alone)
+    train_together::<B>(job, first, clips, device, folder, cancel, on_event, &Alone, 1)
 }
 
 /// [`train`] by several ranks, each of which calls this with the same job on a device of its own and ends
@@ -425,6 +437,11 @@ pub fn train<B: TrainBackend>(
 /// layers see the clips of all ranks, and held-out sources are dealt out too. Rank 0 alone reads and writes
 /// the checkpoint in `folder`; a training may go on with another number of ranks. What the number changes is
 /// rounding, what dropout draws, and how many clips normalisation layers see at once.
+///
+/// Where `tensor_parallel` is more than 1, as many ranks share each replica of a vision transformer: each has
+/// a part of the wide weights of its blocks (see [`crate::TensorGroup`]) and of what the optimiser remembers of
+/// them, all of them see the same clips, and clips are dealt out to replicas. What is written is whole, so
+/// that a training may go on with another number here too.
 ///
 /// A process may have one team of threads that train at a time: Burn's clean-up behind a backward pass waits
 /// for the passes of all threads, so that two teams could wait for each other.
@@ -441,9 +458,19 @@ pub fn train_together<B: TrainBackend>(
     cancel: &AtomicBool,
     on_event: &mut dyn FnMut(&TrainingEvent),
     collective: &dyn Collective,
+    tensor_parallel: usize,
 ) -> Result<(Trained, Option<WeightReport>), NetworkError> {
-    let result =
-        train_as_rank::<B>(job, first, clips, device, folder, cancel, on_event, collective);
+    let result = train_as_rank::<B>(
+        job,
+        first,
+        clips,
+        device,
+        folder,
+        cancel,
+        on_event,
+        collective,
+        tensor_parallel,
+    );
     if let Err(error) = &result
         && !matches!(error, NetworkError::Cancelled)
     {
@@ -462,8 +489,10 @@ fn train_as_rank<B: TrainBackend>(
     cancel: &AtomicBool,
     on_event: &mut dyn FnMut(&TrainingEvent),
     collective: &dyn Collective,
+    tensor_parallel: usize,
 ) -> Result<(Trained, Option<WeightReport>), NetworkError> {
     job.trainer.check(&job.network)?;
+    let replicas = Replicas::of(collective, tensor_parallel, &job.network)?;
     // Before the first epoch, not when its turn comes.
     for source in job.training.iter().chain(&job.validation) {
         let (columns, rows) = clips.size(&ClipKey { content_id: source.content_id, variant: 0 })?;
@@ -513,26 +542,36 @@ fn train_as_rank<B: TrainBackend>(
         best: None,
         last_checkpoint: Instant::now(),
         collective,
+        replicas,
         pass_sums: None,
         exchange: None,
+        part_exchange: None,
     };
     let bytes = if collective.rank() == 0 { Checkpoint::bytes(&path)? } else { Vec::new() };
     let bytes = if collective.size() > 1 { collective.from_first(&bytes)? } else { bytes };
     let known = Checkpoint::of_bytes(&bytes, &path, &hash)?;
     drop(bytes);
-    if let Some(known) = known {
+    if let Some(mut known) = known {
         training.network = known.network.apply(training.network).0;
+        if let Some(group) = training.replicas.group() {
+            known.optimizer = group.part_of_memory(&known.optimizer, &known.network);
+        }
         training.optimizer = AdamW::remembering(config.optimizer, &known.optimizer, device);
-        training.best = known.best;
+        training.best = known.best.map(|best| training.replicas.part_of(best));
         training.progress = known.progress;
         on_event(&TrainingEvent::Resumed {
             epoch: training.progress.epoch + 1,
             step: training.progress.step,
         });
     }
+    if let Some(group) = training.replicas.group() {
+        training.network = training.network.part_for(group);
+    }
     if collective.size() > 1 {
         training.pass_sums = Some(Arc::new(PassSums::new(collective.duplicate()?)));
         training.exchange = Some(Exchange::start(collective.duplicate()?)?);
+        let of_same_part = training.replicas.of_same_part()?;
+        training.part_exchange = of_same_part.map(Exchange::start).transpose()?;
         training.compare_ranks(&hash)?;
     }
     let shape = job.network.frame_shape();
@@ -560,19 +599,33 @@ impl<B: TrainBackend> Training<'_, B> {
         if self.collective.size() == 1 {
             return Ok(());
         }
-        let weights = Weights::of(&self.network.valid()).to_safetensors("")?;
+        let weights = Weights::of(&self.network.valid());
+        let (parts, whole): (BTreeMap<_, _>, BTreeMap<_, _>) = weights
+            .by_name
+            .into_iter()
+            .partition(|(name, _)| self.replicas.group().is_some() && is_split(name));
+        let hash_of = |by_name| -> Result<String, NetworkError> {
+            let bytes = Weights { by_name }.to_safetensors("")?;
+            Ok(blake3::hash(&bytes).to_hex()[..16].to_owned())
+        };
         let Progress { epoch, step, .. } = self.progress;
-        let own = format!(
-            "job {}, epoch {epoch}, step {step}, weights {}",
-            &job[..16.min(job.len())],
-            &blake3::hash(&weights).to_hex()[..16]
-        );
+        let place = format!("job {}, epoch {epoch}, step {step}", &job[..16.min(job.len())]);
+        let own = [format!("{place}, weights {}", hash_of(whole)?), hash_of(parts)?];
         let (rank, size) = (self.collective.rank(), self.collective.size());
-        for (other, found) in self.collective.gather(own.as_bytes())?.into_iter().enumerate() {
-            if other != rank && found != own.as_bytes() {
-                let found = String::from_utf8_lossy(&found).into_owned();
+        let position = |rank: usize| rank % self.replicas.parts();
+        let told = self.collective.gather(own.join(" ").as_bytes())?;
+        for (other, found) in told.into_iter().enumerate() {
+            let found = String::from_utf8_lossy(&found).into_owned();
+            let (with_parts, without) = (own.join(" "), &own[0]);
+            let same = if position(other) == position(rank) {
+                found == with_parts
+            } else {
+                found.starts_with(without.as_str())
+            };
+            if !same {
+                let expected = with_parts;
                 return Err(
-                    CollectiveError::Elsewhere { rank: other, size, expected: own, found }.into()
+                    CollectiveError::Elsewhere { rank: other, size, expected, found }.into()
                 );
             }
         }
@@ -586,17 +639,33 @@ impl<B: TrainBackend> Training<'_, B> {
         Ok(asked[0] > 0.0)
     }
 
+    /// Whether a checkpoint is due by the clock of rank 0, or by steps.
+    fn is_checkpoint_due(&self, steps_done: u64) -> bool {
+        match self.job.trainer.checkpoint_steps {
+            0 => self.collective.rank() == 0 && self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY,
+            every => steps_done.is_multiple_of(every),
+        }
+    }
+
+    /// Writes a checkpoint, as rank 0; the ranks that share its replica bring their parts.
     fn checkpoint(&mut self) -> Result<(), NetworkError> {
+        self.last_checkpoint = Instant::now();
+        if self.replicas.number() != 0 {
+            return self.replicas.meet();
+        }
+        let own = Weights::of(&self.network.valid());
+        let memory = self.optimizer.memory();
+        let optimizer = match self.replicas.group() {
+            Some(group) => group.whole_of_memory(&memory, &own)?,
+            None => memory,
+        };
+        let network = self.replicas.whole_of(&own)?;
+        let best = self.best.as_ref().map(|best| self.replicas.whole_of(best)).transpose()?;
+        self.replicas.meet()?;
         if self.collective.rank() != 0 {
             return Ok(());
         }
-        let checkpoint = Checkpoint {
-            progress: self.progress.clone(),
-            network: Weights::of(&self.network.valid()),
-            optimizer: self.optimizer.memory(),
-            best: self.best.clone(),
-        };
-        self.last_checkpoint = Instant::now();
+        let checkpoint = Checkpoint { progress: self.progress.clone(), network, optimizer, best };
         checkpoint.write(&self.folder.join(CHECKPOINT))
     }
 
@@ -619,18 +688,20 @@ impl<B: TrainBackend> Training<'_, B> {
         loader.take_waited();
         let excerpts = sampler.epoch(epoch, config.frames);
         let effective = config.batch * config.accumulation;
-        let (rank, ranks) = (self.collective.rank(), self.collective.size());
+        // Ranks of one replica learn from the same clips.
+        let (replica, replicas) = (self.replicas.number(), self.replicas.count());
         let mut batches = Vec::new();
         let mut of_step = Vec::new();
         let mut learnt = 0;
         for chunk in excerpts.chunks(effective).skip(first_step as usize) {
             let weight: f32 = chunk.iter().map(|own| self.weights[own.source]).sum();
             learnt += chunk.len();
-            let rounds = bucketed(chunk.to_vec(), &**self.clips, config.batch * ranks)?;
-            // Whether this rank has clips of its own in each round.
+            let rounds = bucketed(chunk.to_vec(), &**self.clips, config.batch * replicas)?;
+            // Whether this replica has clips of its own in each round.
             let mut present = Vec::with_capacity(rounds.len());
             for mut round in rounds {
-                let (from, to) = (round.len() * rank / ranks, round.len() * (rank + 1) / ranks);
+                let share = |replica: usize| round.len() * replica / replicas;
+                let (from, to) = (share(replica), share(replica + 1));
                 present.push(from < to);
                 round.truncate(to.max(1));
                 batches.push(round.split_off(from.min(to.max(1) - 1)));
@@ -652,11 +723,14 @@ impl<B: TrainBackend> Training<'_, B> {
                 let exchanged = number == last;
                 loss += self.learn(batch?, number as u64, present, exchanged, &mut gradients)?;
             }
-            if let Some(exchange) = &mut self.exchange {
-                gradients = exchange.take(self.device)?;
-                let mut sum = [loss];
-                self.collective.sum_f64(&mut sum)?;
-                loss = sum[0];
+            let mut due = self.is_checkpoint_due(self.progress.step + 1);
+            if self.exchange.is_some() {
+                self.take_sums(&mut gradients)?;
+                // The ranks of a replica have the same loss, and write together or not at all.
+                let mut sums = [loss, f64::from(u8::from(due))];
+                self.collective.sum_f64(&mut sums)?;
+                loss = sums[0] / self.replicas.parts() as f64;
+                due = sums[1] > 0.0;
             }
             let factor = self.schedule.factor(self.progress.steps_before + self.progress.step);
             let norm = self.step(&gradients, weight, factor)?;
@@ -670,10 +744,6 @@ impl<B: TrainBackend> Training<'_, B> {
                 loss: loss / weight,
                 gradient_norm: norm,
             });
-            let due = match config.checkpoint_steps {
-                0 => self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY,
-                every => self.progress.step.is_multiple_of(every),
-            };
             if due && self.progress.step < steps {
                 self.checkpoint()?;
             }
@@ -687,13 +757,18 @@ impl<B: TrainBackend> Training<'_, B> {
         let learning = start.elapsed().as_secs_f64();
         let waited = loader.take_waited().as_secs_f64();
         let share = |seconds: f64| if learning > 0.0 { (seconds / learning).min(1.0) } else { 0.0 };
-        let (exchanged, waited_for_ranks) = match (&mut self.exchange, &self.pass_sums) {
-            (Some(exchange), Some(sums)) => {
-                let (busy, waited) = exchange.take_times();
-                (busy.as_secs_f64(), (waited + sums.take_waited()).as_secs_f64())
-            }
-            _ => (0.0, 0.0),
-        };
+        let (mut exchanged, mut waited_for_ranks) = (Duration::ZERO, Duration::ZERO);
+        for exchange in [&mut self.exchange, &mut self.part_exchange].into_iter().flatten() {
+            let (busy, waited) = exchange.take_times();
+            // Two that are under way at once are not twice as long on their way.
+            exchanged = exchanged.max(busy);
+            waited_for_ranks += waited;
+        }
+        for sums in self.pass_sums.iter().chain(&self.replicas.sums()) {
+            waited_for_ranks += sums.take_waited();
+        }
+        let (exchanged, waited_for_ranks) =
+            (exchanged.as_secs_f64(), waited_for_ranks.as_secs_f64());
         let judged = self.judge(loader)?;
         let value = |metric: StopMetric| metric.value(&judged);
         let last_step = (self.progress.steps_before + self.progress.step).saturating_sub(1);
@@ -705,7 +780,7 @@ impl<B: TrainBackend> Training<'_, B> {
             learning_rate: self.schedule.factor(last_step) * config.optimizer.head_learning_rate,
             skipped_steps: self.progress.skipped,
             waiting_share: share(waited),
-            ranks: ranks as u64,
+            ranks: self.collective.size() as u64,
             exchange_share: share(exchanged),
             ranks_waiting_share: share(waited_for_ranks),
             clips_per_second: if learning > 0.0 { learnt as f64 / learning } else { 0.0 },
@@ -750,10 +825,11 @@ impl<B: TrainBackend> Training<'_, B> {
         let weights: Vec<f32> = excerpts.iter().map(weight).collect();
         // Drawn anew at every step from where it stands: a resumed training draws the same.
         let Progress { epoch, step, .. } = self.progress;
-        let rank = self.collective.rank() as u64;
-        let key = [config.seed, epoch, step, number, 0xD0, rank];
+        let replica = self.replicas.number() as u64;
+        let key = [config.seed, epoch, step, number, 0xD0, replica];
         let context = Context::training(config.precision, config.engine, CounterRandom::new(&key))
-            .with_ranks(self.pass_sums.clone());
+            .with_ranks(self.pass_sums.clone())
+            .with_tensor_group(self.replicas.sums());
         let targets = Targets {
             labels: &labels,
             weights: &weights,
@@ -774,6 +850,19 @@ impl<B: TrainBackend> Training<'_, B> {
             Some(exchange) if last => {
                 // What a block adds to earlier rounds' gradients is complete: on its way at once.
                 let mut own = NamedGradients::new();
+                let mut of_parts = NamedGradients::new();
+                let shared = self.replicas.group().is_some();
+                let part_exchange = &mut self.part_exchange;
+                let mut give = |complete: NamedGradients<B::InnerBackend>| {
+                    let (parts, whole): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                        complete.into_iter().partition(|(name, _)| shared && is_split(name));
+                    exchange.give::<B::InnerBackend>(whole);
+                    match part_exchange {
+                        Some(exchange) => exchange.give::<B::InnerBackend>(parts),
+                        // Nobody else has this part.
+                        None => of_parts.extend(parts),
+                    }
+                };
                 let outcome = backward_in_parts(
                     &self.network,
                     clips,
@@ -789,10 +878,11 @@ impl<B: TrainBackend> Training<'_, B> {
                             };
                             (name, sum)
                         });
-                        exchange.give::<B::InnerBackend>(complete.collect());
+                        give(complete.collect());
                     },
                 );
-                exchange.give::<B::InnerBackend>(std::mem::take(gradients));
+                give(std::mem::take(gradients));
+                *gradients = of_parts;
                 outcome
             }
             _ => backward_in_parts(
@@ -808,9 +898,50 @@ impl<B: TrainBackend> Training<'_, B> {
         if let Some(sums) = &self.pass_sums {
             sums.check()?;
         }
+        self.replicas.check_pass()?;
         let network = self.network.clone();
         self.network = update_statistics(network, outcome.statistics);
         Ok(outcome.loss)
+    }
+
+    /// Adds to the gradients of this rank's own parts all that were summed over ranks.
+    fn take_sums(
+        &mut self,
+        gradients: &mut NamedGradients<B::InnerBackend>,
+    ) -> Result<(), NetworkError> {
+        let parts = self.replicas.parts();
+        if let Some(exchange) = &mut self.exchange {
+            let whole = exchange.take::<B::InnerBackend>(self.device)?;
+            // Every rank of a replica brought them. They are summed over all nevertheless: were a rank to
+            // round one otherwise, replicas would drift apart.
+            let once = |gradient: Tensor<B::InnerBackend, 1>| match parts {
+                1 => gradient,
+                _ => gradient / parts as f64,
+            };
+            gradients.extend(whole.into_iter().map(|(name, gradient)| (name, once(gradient))));
+        }
+        if let Some(exchange) = &mut self.part_exchange {
+            gradients.extend(exchange.take::<B::InnerBackend>(self.device)?);
+        }
+        Ok(())
+    }
+
+    /// The length of gradients, of which every part counts once.
+    fn length_of(
+        &self,
+        gradients: &NamedGradients<B::InnerBackend>,
+    ) -> Result<f64, CollectiveError> {
+        let Some(group) = self.replicas.group() else {
+            return Ok(square_sum::<B::InnerBackend>(gradients.values().cloned().collect()).sqrt());
+        };
+        let (parts, whole): (Vec<_>, Vec<_>) =
+            gradients.iter().partition(|(name, _)| is_split(name));
+        let squares = |own: Vec<(&String, &Tensor<B::InnerBackend, 1>)>| {
+            square_sum::<B::InnerBackend>(own.into_iter().map(|(_, own)| own.clone()).collect())
+        };
+        let mut of_parts = [squares(parts)];
+        group.sums().collective().sum_f64(&mut of_parts)?;
+        Ok((squares(whole) + of_parts[0]).sqrt())
     }
 
     /// Moves the weights; gives the length of the mean gradient.
@@ -821,7 +952,7 @@ impl<B: TrainBackend> Training<'_, B> {
         schedule: f64,
     ) -> Result<f64, NetworkError> {
         let mean = 1.0 / (weight * self.progress.loss_scale.scale());
-        let mut norm = [global_norm(gradients) * mean];
+        let mut norm = [self.length_of(gradients)? * mean];
         if self.collective.size() > 1 {
             // Rank 0's: devices may round sums otherwise, and weights would drift apart.
             if self.collective.rank() != 0 {
@@ -868,7 +999,7 @@ impl<B: TrainBackend> Training<'_, B> {
             loader,
             self.device,
             self.cancel,
-            self.collective,
+            &self.replicas,
         )
     }
 
@@ -879,6 +1010,8 @@ impl<B: TrainBackend> Training<'_, B> {
         };
         let (network, _) = weights.apply(self.network.valid());
         let scores = self.score(&network, loader)?;
+        let weights = self.replicas.whole_of(&weights)?;
+        self.replicas.meet()?;
         let validation =
             self.job.validation.iter().map(|source| source.content_id).zip(scores).collect();
         Ok(Trained {

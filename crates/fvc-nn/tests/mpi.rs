@@ -22,7 +22,7 @@ use fvc_media::{ContentId, Frame};
 use fvc_nn::{
     Alone, ClipKey, ClipSource, Collective, CollectiveError, CounterRandom, MpiRank, MpiWorld,
     NetworkConfig, NetworkError, Source, Trained, TrainerConfig, TrainingEvent, TrainingJob,
-    VariableArCnnConfig, train_together,
+    VariableArCnnConfig, VisionTransformerConfig, VitTransformerConfig, train_together,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ struct Case {
     says: &'static [&'static str],
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 8] = [
     Case {
         name: "sums_gatherings_and_channels_used_at_once",
         ranks: 3,
@@ -54,6 +54,20 @@ const CASES: [Case; 6] = [
         rank: training,
         ends_well: true,
         says: &["rank 0 well", "rank 1 well"],
+    },
+    Case {
+        name: "two_processes_that_share_a_network_end_as_one",
+        ranks: 2,
+        rank: sharing,
+        ends_well: true,
+        says: &["rank 0 well", "rank 1 well"],
+    },
+    Case {
+        name: "four_processes_are_two_replicas_of_two",
+        ranks: 4,
+        rank: sharing,
+        ends_well: true,
+        says: &["rank 0 well", "rank 3 well"],
     },
     Case {
         name: "a_process_that_lags_is_named",
@@ -301,6 +315,7 @@ fn job(left: u64, batch: usize, accumulation: usize) -> (TrainingJob, Arc<dyn Cl
 fn train(
     (job, clips): &(TrainingJob, Arc<dyn ClipSource>),
     collective: &dyn Collective,
+    tensor_parallel: usize,
     on_step: &mut dyn FnMut(u64),
 ) -> Result<Trained, NetworkError> {
     // Only rank 0 has one that is written to.
@@ -320,6 +335,7 @@ fn train(
             }
         },
         collective,
+        tensor_parallel,
     )
     .map(|(trained, _)| trained)
 }
@@ -328,9 +344,9 @@ fn train(
 fn training(world: &MpiWorld) {
     let rank = world.channel(Some(PATIENCE)).unwrap();
     let mut steps = 0;
-    let both = train(&job(u64::MAX, 2, 2), &rank, &mut |step| steps = step).unwrap();
+    let both = train(&job(u64::MAX, 2, 2), &rank, 1, &mut |step| steps = step).unwrap();
     assert_eq!(steps, 12);
-    let one = train(&job(u64::MAX, 4, 1), &Alone, &mut |_| {}).unwrap();
+    let one = train(&job(u64::MAX, 4, 1), &Alone, 1, &mut |_| {}).unwrap();
     let mut most = 0.0_f32;
     for (name, one) in &one.weights.by_name {
         for (one, both) in one.values.iter().zip(&both.weights.by_name[name].values) {
@@ -343,6 +359,50 @@ fn training(world: &MpiWorld) {
         assert!((one - both).abs() < 1e-5, "{one} {both}");
     }
     assert!(both.records.iter().all(|record| record.ranks == 2 && record.exchange_share > 0.0));
+}
+
+/// Twelve steps of a vision transformer whose layers every two ranks share are those of one rank.
+fn sharing(world: &MpiWorld) {
+    let rank = world.channel(Some(PATIENCE)).unwrap();
+    let replicas = world.size() / 2;
+    let of = |batch: usize, accumulation: usize| {
+        let (mut job, clips) = job(u64::MAX, batch, accumulation);
+        job.trainer.optimizer.backbone_learning_rate = 1e-3;
+        job.network = NetworkConfig::VitTransformer(VitTransformerConfig {
+            backbone: VisionTransformerConfig {
+                image: 16,
+                patch: 8,
+                width: 32,
+                depth: 2,
+                heads: 2,
+            },
+            feed_forward: 48,
+            heads: 4,
+            dropout: 0.0,
+            ..VitTransformerConfig::default()
+        });
+        (job, clips)
+    };
+    let shared = train(&of(4 / replicas, replicas), &rank, 2, &mut |_| {}).unwrap();
+    let one = train(&of(4, 1), &Alone, 1, &mut |_| {}).unwrap();
+    let mut most = 0.0_f32;
+    for (name, one) in &one.weights.by_name {
+        assert_eq!(one.shape, shared.weights.by_name[name].shape, "{name}");
+        for (one, shared) in one.values.iter().zip(&shared.weights.by_name[name].values) {
+            most = most.max((one - shared).abs() / one.abs().max(1.0));
+        }
+    }
+    assert!(most < 1e-5, "{most}");
+    for ((_, one), (_, shared)) in one.validation.iter().zip(&shared.validation) {
+        assert!((one - shared).abs() < 1e-4, "{one} {shared}");
+    }
+    // Groups at once, each with a duplicate, and every number in its place.
+    let group = rank.subset(world.rank() % 2).unwrap();
+    let again = group.duplicate().unwrap();
+    let told = again.gather(&[world.rank() as u8]).unwrap();
+    let expected: Vec<Vec<u8>> =
+        (0..replicas).map(|at| vec![(2 * at + world.rank() % 2) as u8]).collect();
+    assert_eq!(told, expected);
 }
 
 fn late(world: &MpiWorld) {
@@ -370,14 +430,14 @@ fn elsewhere(world: &MpiWorld) {
 fn fails(world: &MpiWorld) {
     let rank = world.channel(Some(PATIENCE)).unwrap();
     let left = if world.rank() == 1 { 6 } else { u64::MAX };
-    let error = train(&job(left, 1, 4), &rank, &mut |_| {}).unwrap_err();
+    let error = train(&job(left, 1, 4), &rank, 1, &mut |_| {}).unwrap_err();
     end(world, &error);
 }
 
 fn killed(world: &MpiWorld) {
     let rank: MpiRank = world.channel(Some(PATIENCE)).unwrap();
     let own = world.rank();
-    let outcome = train(&job(u64::MAX, 1, 4), &rank, &mut |step| {
+    let outcome = train(&job(u64::MAX, 1, 4), &rank, 1, &mut |step| {
         if own == 1 && step == 3 {
             println!("rank 1 is killed");
             std::io::stdout().flush().unwrap();

@@ -96,6 +96,11 @@ pub(crate) fn settings_of(
         );
         return Err(PipelineError::Config { path: None, problem });
     }
+    // How many ranks there are is known here only.
+    let ranks = crate::ranks::count() * settings.devices.count();
+    settings.network.check_tensor_parallel(settings.tensor_parallel, ranks).map_err(|error| {
+        PipelineError::Config { path: None, problem: format!("{kind}: {error}") }
+    })?;
     let sizes = config.scale.frame_sizes();
     let size = match &settings.size {
         None => sizes.first().copied(),
@@ -398,6 +403,7 @@ impl<'a> NetworkTraining<'a> {
             weights: self.settings.weights.as_deref().map(whole).transpose()?,
             devices: self.settings.devices.clone(),
             rank_patience: self.settings.rank_patience,
+            tensor_parallel: self.settings.tensor_parallel,
         })
     }
 

@@ -1,4 +1,4 @@
-//! `fvc-trainer DIR [--devices LIST]`: trains what `fvc train --export-jobs DIR` wrote. Links neither FFmpeg
+//! `fvc-trainer DIR [--devices LIST] [--tensor-parallel N]`: trains what `fvc train --export-jobs DIR` wrote. Links neither FFmpeg
 //! nor libxgboost nor LIBSVM, so that it runs on a machine that has nothing but the devices.
 
 // What it does is said on the terminal.
@@ -11,15 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fvc_nn::{ClipSource, Devices, JobFile, NetworkError, TrainingEvent};
 
-const USAGE: &str = "usage: fvc-trainer DIR [--devices LIST]
+const USAGE: &str = "usage: fvc-trainer DIR [--devices LIST] [--tensor-parallel N]
 
 Trains every training in DIR/trainings (of `fvc train --export-jobs DIR`) that is not trained yet, and goes
 on where it was stopped. LIST: cpu, cuda:0, or several such as 0,1 or cpu,cpu; the job's own where none.
+N: devices that share each replica of a vision transformer; the job's own where none.
 Exit codes: 0 all are trained, 1 failed, 2 wrong arguments, settings or devices, 130 stopped.";
 
 fn main() -> ExitCode {
     let mut folder = None;
     let mut devices = None;
+    let mut tensor_parallel = None;
     let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
@@ -37,8 +39,19 @@ fn main() -> ExitCode {
                     Err(error) => return wrong(&error.to_string()),
                 }
             }
+            Some("--tensor-parallel") => {
+                let count = arguments.next().unwrap_or_default();
+                let found = count.to_string_lossy();
+                let Ok(count) = found.parse::<usize>() else {
+                    return wrong(&format!(
+                        "--tensor-parallel: expected a whole number, found {found:?}"
+                    ));
+                };
+                tensor_parallel = Some(count);
+            }
             Some(option) if option.starts_with('-') => {
-                return wrong(&format!("expected --devices, found {option}\n{USAGE}"));
+                let expected = "--devices or --tensor-parallel";
+                return wrong(&format!("expected {expected}, found {option}\n{USAGE}"));
             }
             _ if folder.is_none() => folder = Some(PathBuf::from(argument)),
             _ => return wrong(USAGE),
@@ -57,7 +70,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    match train_all(&folder, devices.as_ref(), &cancel) {
+    match train_all(&folder, devices.as_ref(), tensor_parallel, &cancel) {
         Ok(()) => ExitCode::SUCCESS,
         Err(NetworkError::Cancelled) => ExitCode::from(130),
         Err(error) => {
@@ -82,6 +95,7 @@ fn wrong(said: &str) -> ExitCode {
 fn train_all(
     folder: &Path,
     devices: Option<&Devices>,
+    tensor_parallel: Option<usize>,
     cancel: &AtomicBool,
 ) -> Result<(), NetworkError> {
     let trainings = folder.join("trainings");
@@ -109,6 +123,7 @@ fn train_all(
         if let Some(devices) = devices {
             job.devices = devices.clone();
         }
+        job.tensor_parallel = tensor_parallel.unwrap_or(job.tensor_parallel);
         job.devices.check()?;
         if let Some(kind) = job.kinds.first() {
             return Err(NetworkError::Setting {

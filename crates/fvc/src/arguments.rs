@@ -381,6 +381,10 @@ pub(crate) struct TrainingArguments {
     /// where none are named.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) rank_patience: Option<f64>,
+    /// Ranks that share each replica of a vision transformer, with a part of every block each; the ranks
+    /// are as many replicas as make N of them up. 1 where nothing is said: each rank a replica.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) tensor_parallel: Option<f64>,
     /// MiB that the training of a network may take, checked by an estimate before it starts: batches that
     /// would not fit are cut. 0, or none: as much as there is.
     #[arg(long, value_name = "MIB", allow_negative_numbers = true)]

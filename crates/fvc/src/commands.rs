@@ -295,6 +295,7 @@ fn networks(config: &mut Config, training: &TrainingArguments) -> Result<(), Pip
         ("device", text(&training.device)),
         ("devices", text(&training.devices)),
         ("rank_patience", training.rank_patience.map(ParameterValue::Number)),
+        ("tensor_parallel", training.tensor_parallel.map(ParameterValue::Number)),
         ("memory", training.memory.map(ParameterValue::Number)),
     ];
     for (name, value) in given {

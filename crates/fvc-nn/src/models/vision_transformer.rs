@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Context;
 use crate::backend::NetworkBackend;
 use crate::layers::{Initial, LayerNorm, Linear, attention, joined, linear};
+use crate::tensor_parallel::{from_parts, into_parts};
 
 /// What the transformer is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +135,14 @@ impl<B: Backend> VisionTransformer<B> {
         }
     }
 
+    /// The same, whose attention has one of `count` equal parts of the heads.
+    pub(crate) fn with_part_of_heads(mut self, count: usize) -> Self {
+        for block in &mut self.blocks {
+            block.attn.heads /= count;
+        }
+        self
+    }
+
     /// How many blocks it has.
     pub fn depth(&self) -> usize {
         self.blocks.len()
@@ -164,12 +173,11 @@ impl<B: NetworkBackend> VisionTransformer<B> {
     /// One block over tokens.
     pub fn block(&self, number: usize, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 3> {
         let block = &self.blocks[number];
-        let attended =
-            block.attn.forward(block.norm1.forward_to_linear(tokens.clone(), context), context);
-        let tokens = tokens + attended;
-        let hidden = block.norm2.forward_to_linear(tokens.clone(), context);
-        let hidden = block.mlp.fc2.forward(block.mlp.fc1.forward_gelu(hidden, context), context);
-        tokens + hidden
+        let normal = block.norm1.forward_to_linear(tokens.clone(), context);
+        let tokens = tokens + block.attn.forward(into_parts(normal, context), context);
+        let normal = block.norm2.forward_to_linear(tokens.clone(), context);
+        let hidden = block.mlp.fc1.forward_gelu(into_parts(normal, context), context);
+        tokens + from_parts(&block.mlp.fc2, hidden, context)
     }
 
     /// The class token's vector: `[pictures, width]`.
@@ -183,6 +191,7 @@ impl<B: NetworkBackend> VisionTransformer<B> {
 impl<B: NetworkBackend> SelfAttention<B> {
     fn forward(&self, tokens: Tensor<B, 3>, context: &Context<B>) -> Tensor<B, 3> {
         let packed = self.qkv.forward(tokens, context);
-        self.proj.forward(attention(packed, self.heads, None, 0.0, context), context)
+        let attended = attention(packed, self.heads, None, 0.0, context);
+        from_parts(&self.proj, attended, context)
     }
 }

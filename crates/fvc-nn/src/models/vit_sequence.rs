@@ -101,6 +101,11 @@ impl<B: Backend> VitGru<B> {
         }
     }
 
+    pub(crate) fn with_part_of_heads(mut self, count: usize) -> Self {
+        self.backbone = self.backbone.with_part_of_heads(count);
+        self
+    }
+
     pub(crate) fn blocks(&self) -> usize {
         self.backbone.depth() + 2
     }
@@ -123,6 +128,11 @@ impl<B: Backend> VitTransformer<B> {
             dropout: *dropout,
             positions: *positions,
         }
+    }
+
+    pub(crate) fn with_part_of_heads(mut self, count: usize) -> Self {
+        self.backbone = self.backbone.with_part_of_heads(count);
+        self
     }
 
     pub(crate) fn blocks(&self) -> usize {

@@ -26,6 +26,7 @@ mod pytorch_parity;
 mod recipe;
 mod settings;
 mod soundness;
+mod tensor_parallel;
 mod together;
 mod training;
 mod variants;

@@ -372,6 +372,24 @@ fn case(name: &str) -> Option<Case> {
             assert!(error.is_err(), "{name}");
             None
         }
+        // That it changes nothing but rounding is tested with the ranks, in `tensor_parallel`.
+        "tensor_parallel" => {
+            let with = |kind, ranks: f64| {
+                let own = [("devices", "cpu,cpu,cpu".into()), (name, ranks.into())];
+                let own = [&own[..], &[("configuration", "small".into())]].concat();
+                NetworkSettings::of(kind, &given(&own), 0)
+            };
+            assert_eq!(with(VitGru, 3.0).unwrap().tensor_parallel, 3);
+            for (kind, ranks, says) in [
+                (NaiveCnn, 3.0, "nothing for naive_cnn"),
+                (VitGru, 0.0, "1 at least"),
+                (VitGru, 2.0, "a divisor of the 3 heads of vit_gru, found 2"),
+            ] {
+                let error = with(kind, ranks).unwrap_err().to_string();
+                assert!(error.starts_with(name) && error.contains(says), "{error}");
+            }
+            None
+        }
         // Through the binary: `parameters_of_stage_5_change_what_is_trained`.
         "size" | "weights" | "memory" | "variants" => None,
         unseen => panic!("nothing shows what {unseen} does"),

@@ -15,12 +15,12 @@ use fvc_nn::{
 
 use crate::training::{Memory, small_networks};
 
-type Train = Autodiff<Flex>;
+pub(crate) type Train = Autodiff<Flex>;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Clips of unlike length and shape, so that ranks pad theirs to unlike grids.
-fn unlike_clips(count: u32) -> (Vec<Source>, Arc<dyn ClipSource>) {
+pub(crate) fn unlike_clips(count: u32) -> (Vec<Source>, Arc<dyn ClipSource>) {
     let mut sources = Vec::new();
     let mut clips = BTreeMap::new();
     for number in 0..count {
@@ -43,7 +43,7 @@ fn unlike_clips(count: u32) -> (Vec<Source>, Arc<dyn ClipSource>) {
 }
 
 /// Without dropout, which draws for the clips of a rank, not of a source.
-fn networks() -> Vec<NetworkConfig> {
+pub(crate) fn networks() -> Vec<NetworkConfig> {
     let mut networks = small_networks();
     for network in &mut networks {
         match network {
@@ -56,7 +56,7 @@ fn networks() -> Vec<NetworkConfig> {
     networks
 }
 
-fn job(
+pub(crate) fn job(
     network: NetworkConfig,
     sources: &[Source],
     batch: usize,
@@ -80,13 +80,13 @@ fn job(
     TrainingJob { network, trainer, training: training.to_vec(), validation: validation.to_vec() }
 }
 
-type Outcome = Result<Trained, NetworkError>;
+pub(crate) type Outcome = Result<Trained, NetworkError>;
 
 /// One team at a time: Burn's clean-up behind a backward pass waits for those of all threads, and one that
 /// waits for its team must not stand before one that another team waits for.
 static ONE_TEAM: Mutex<()> = Mutex::new(());
 
-fn one_team() -> MutexGuard<'static, ()> {
+pub(crate) fn one_team() -> MutexGuard<'static, ()> {
     ONE_TEAM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -96,6 +96,18 @@ fn by_ranks(
     clips: &Arc<dyn ClipSource>,
     folder: &std::path::Path,
     ranks: Vec<Box<dyn Collective>>,
+    stop: &(dyn Fn(usize, u64) -> bool + Sync),
+) -> Vec<Outcome> {
+    by_shared_ranks(job, clips, folder, ranks, 1, stop)
+}
+
+/// The same, with replicas of so many ranks.
+pub(crate) fn by_shared_ranks(
+    job: &TrainingJob,
+    clips: &Arc<dyn ClipSource>,
+    folder: &std::path::Path,
+    ranks: Vec<Box<dyn Collective>>,
+    tensor_parallel: usize,
     stop: &(dyn Fn(usize, u64) -> bool + Sync),
 ) -> Vec<Outcome> {
     std::thread::scope(|scope| {
@@ -121,6 +133,7 @@ fn by_ranks(
                             }
                         },
                         &*collective,
+                        tensor_parallel,
                     )
                     .map(|(trained, _)| trained)
                 })
@@ -130,19 +143,19 @@ fn by_ranks(
     })
 }
 
-fn team(size: usize) -> Vec<Box<dyn Collective>> {
+pub(crate) fn team(size: usize) -> Vec<Box<dyn Collective>> {
     let ranks = ThreadRank::team(size, PATIENCE).into_iter();
     ranks.map(|rank| Box::new(rank) as Box<dyn Collective>).collect()
 }
 
-fn alone(job: &TrainingJob, clips: &Arc<dyn ClipSource>) -> Trained {
+pub(crate) fn alone(job: &TrainingJob, clips: &Arc<dyn ClipSource>) -> Trained {
     let folder = tempfile::tempdir().unwrap();
     let ranks: Vec<Box<dyn Collective>> = vec![Box::new(Alone)];
     by_ranks(job, clips, folder.path(), ranks, &|_, _| false).remove(0).unwrap()
 }
 
 /// The largest distance of two numbers, of those above 1 by their size, and where it is.
-fn apart(one: &Weights, other: &Weights) -> (f32, String) {
+pub(crate) fn apart(one: &Weights, other: &Weights) -> (f32, String) {
     assert_eq!(one.by_name.keys().collect::<Vec<_>>(), other.by_name.keys().collect::<Vec<_>>());
     let mut most = (0.0, String::new());
     for (name, one) in &one.by_name {
@@ -252,11 +265,11 @@ fn a_training_goes_on_with_another_number_of_ranks() {
 
 /// Clips that cannot be read after a while.
 #[derive(Debug)]
-struct Failing {
-    left: AtomicU64,
+pub(crate) struct Failing {
+    pub(crate) left: AtomicU64,
 }
 
-struct FailingClips(Arc<dyn ClipSource>, Failing);
+pub(crate) struct FailingClips(pub(crate) Arc<dyn ClipSource>, pub(crate) Failing);
 
 impl ClipSource for FailingClips {
     fn windows(&self, key: &ClipKey) -> Result<Vec<usize>, NetworkError> {

@@ -125,6 +125,16 @@ fn script(shared: &Shared, job: &SlurmArguments) -> Result<String, PipelineError
     if job.gpus > 0 && tasks != job.gpus {
         return Err(wrong(format!("--tasks: expected {}, one a device, found {tasks}", job.gpus)));
     }
+    let ranks = job.nodes as usize * tasks as usize;
+    if let Some(parts) = training.tensor_parallel {
+        // As a whole number of replicas; whether the network can be shared so is said where it is known.
+        if parts < 1.0 || ranks as f64 % parts != 0.0 {
+            return Err(wrong(format!(
+                "--tensor-parallel of the job's command: expected a divisor of the {ranks} processes, found \
+                 {parts}"
+            )));
+        }
+    }
     let mut head = vec![
         "job-name=fvc-train".to_owned(),
         format!("nodes={}", job.nodes),

@@ -15,7 +15,9 @@ fn configuration(folder: &Path, name: &str, batch: u32, accumulation: u32) -> St
             "[augment]\nvariants = 1\nkinds = [\"flip\"]\n[scale]\nsizes = [\"48max\"]\n\
              [split]\nfolds = 2\ntest_fraction = 0\n[train]\ninner_folds = 2\nbootstrap_draws = 100\n\
              [train.parameters.variable_ar_cnn]\nconfiguration = \"small\"\nepochs = 2\nframes = 4\n\
-             dropout = 0.0\nprecision = \"f32\"\nbatch = {batch}\naccumulation = {accumulation}\n"
+             dropout = 0.0\nprecision = \"f32\"\nbatch = {batch}\naccumulation = {accumulation}\n\
+             [train.parameters.vit_transformer]\nconfiguration = \"small\"\nepochs = 2\nframes = 4\n\
+             depth = 2\nprecision = \"f32\"\nbatch = {batch}\naccumulation = {accumulation}\n"
         ),
     )
     .unwrap();
@@ -36,9 +38,13 @@ fn prepared(folder: &Path) {
 
 /// Trains from the folder of the corpus, by paths from there.
 fn train(folder: &Path, config: &str, devices: &[&str]) -> Value {
+    train_model(folder, config, "variable_ar_cnn", devices)
+}
+
+fn train_model(folder: &Path, config: &str, model: &str, devices: &[&str]) -> Value {
     let mut command = fvc();
     command.current_dir(folder).args(["-w", "workspace", "--config", config, "--json", "train"]);
-    let trained = command.args(["--model-types", "variable_ar_cnn"]).args(devices).output();
+    let trained = command.args(["--model-types", model]).args(devices).output();
     let (code, out, err) = told(&trained.unwrap());
     assert_eq!(code, 0, "{out}{err}");
     serde_json::from_str(&out).unwrap()
@@ -97,6 +103,43 @@ fn two_devices_give_the_scores_of_one_with_the_same_effective_batch() {
     assert_eq!(losses, 2, "{lines}");
 }
 
+/// Three devices share one vision transformer, a head of three each, and give the scores of one, dropout
+/// included: what each drops is what one drops.
+#[test]
+fn devices_that_share_a_network_give_the_scores_of_one() {
+    if !can_make_footage("devices_that_share_a_network_give_the_scores_of_one") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    prepared(folder.path());
+    let config = configuration(folder.path(), "vit.toml", 2, 2);
+    let model = "vit_transformer";
+    let one = train_model(folder.path(), &config, model, &["--device", "cpu"]);
+    // What is trained already would be taken over.
+    std::fs::remove_dir_all(folder.path().join("workspace/networks")).unwrap();
+    let shared = ["--devices", "cpu,cpu,cpu", "--tensor-parallel", "3"];
+    let three = train_model(folder.path(), &config, model, &shared);
+    let (of_one, of_three) = (margins(&one), margins(&three));
+    assert_eq!(of_one.len(), 12);
+    for (id, margin) in &of_one {
+        assert!((margin - of_three[id]).abs() < 1e-3, "{id}: {margin} {}", of_three[id]);
+    }
+    let chosen = |made: &Value| {
+        made["train"]["models"][0]["cross_validation"]["folds"][0]["selection"]["chosen"]
+            ["tensor_parallel"]
+            .as_f64()
+    };
+    assert_eq!((chosen(&one), chosen(&three)), (Some(1.0), Some(3.0)));
+    // Two devices are no whole number of replicas of three.
+    let mut command = fvc();
+    command.current_dir(folder.path()).args(["-w", "workspace", "--config", &config, "train"]);
+    command.args(["--model-types", model, "--devices", "cpu,cpu", "--tensor-parallel", "3"]);
+    let (code, _, err) = told(&command.output().unwrap());
+    let said = err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(code, 2, "{err}");
+    assert!(said.contains("a divisor of the number of ranks, which is 2, found 3"), "{said}");
+}
+
 #[test]
 fn devices_that_are_not_there_or_do_not_go_together_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -114,6 +157,7 @@ fn devices_that_are_not_there_or_do_not_go_together_are_refused() {
         ("--devices", "0,4095", "cuda:"),
         ("--device", "cpu,cpu", "one device"),
         ("--rank-patience", "5", "one device"),
+        ("--tensor-parallel", "2", "nothing for naive_cnn"),
     ] {
         let (code, out, err) =
             run(&["-w", ws, "train", "--model-types", "naive_cnn", option, value]);

@@ -112,6 +112,13 @@ fn slow_an_exported_training_is_done_by_the_trainer_and_taken_over() {
     let (code, _, err) = train("cpu,cuda:0");
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("one kind"), "{err}");
+    let shared = Command::new(&program)
+        .args([&moved, "--devices", "cpu,cpu", "--tensor-parallel", "2"])
+        .env_clear()
+        .output()
+        .unwrap();
+    let (code, _, err) = told(&shared);
+    assert!(code == 2 && err.contains("found 2 for naive_cnn"), "{code} {err}");
     let (code, out, err) = train("cpu,cpu");
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("2 ranks"), "{out}");

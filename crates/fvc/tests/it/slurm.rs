@@ -22,6 +22,8 @@ fn the_script_of_a_training_on_two_machines() {
         "/data/my corpus",
         "--model-types",
         "vit_gru",
+        "--tensor-parallel",
+        "4",
         "--experiment",
         "it's $(rm -rf ~)",
     ]);
@@ -64,6 +66,8 @@ fn the_script_of_a_training_on_two_machines() {
             "/data/my corpus",
             "--model-types",
             "vit_gru",
+            "--tensor-parallel",
+            "4",
             "--experiment",
             "it's $(rm -rf ~)",
             "--device",
@@ -83,6 +87,10 @@ fn a_job_that_slurm_or_fvc_would_refuse_is_not_written() {
         (&["--gpus", "0", "train", "--device", "cuda"], "found cuda"),
         (&["--gpus", "0", "train", "--devices", "cpu,cpu"], "one device"),
         (&["--gpus", "2", "--tasks", "3", "train"], "one a device"),
+        (
+            &["--nodes", "3", "--gpus", "1", "train", "--tensor-parallel", "2"],
+            "a divisor of the 3 processes, found 2",
+        ),
         (&["--gpus", "2", "--partition", "a\n#SBATCH --nodes=9", "train"], "letters"),
         (&["--gpus", "2"], "COMMAND"),
         (&["--gpus", "2", "--time", "5x", "train"], "D-H:M:S"),
