@@ -5,25 +5,46 @@
 //!
 //! # Twins of one length
 //! A deletion shortens the clip and a duplication lengthens it, and the length alone must not
-//! tell the twins apart: encode the first [`Forgery::twin_frames`] frames of the authentic clip
+//! tell the twins apart (an insertion and a change of speed do either): encode the first [`Forgery::twin_frames`] frames of the authentic clip
 //! and of the forged one. What was forged always lies within these.
 
 mod copy_move;
+mod donor;
+mod drift;
 mod frame_deletion;
 mod frame_duplication;
+mod frame_insertion;
+mod frame_reordering;
+mod graphics_overlay;
+mod inpainting;
+mod interpolation;
+mod local;
+mod local_blur;
+mod local_denoise;
+mod local_noise;
+mod local_resample;
+mod local_warp;
+mod membrane;
+mod motion;
+mod object_swap;
 mod parameters;
 mod paste;
+mod poisson_splice;
+mod recompressed_region;
 mod region;
 mod region_splice;
 mod run;
+mod sampling;
+mod speed_change;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use fvc_media::{Frame, FrameSpan};
+use fvc_media::{DecodeCounters, Frame, FrameSpan, Rational};
 use serde::{Deserialize, Serialize};
 
+pub use motion::{MOTION_FLOOR, motion};
 pub use parameters::{FORGERY_PARAMETERS, ForgeryParameter};
 pub use region::Region;
 
@@ -31,12 +52,17 @@ use crate::parameter::{self, Parameter, Values};
 use crate::random::Random;
 use crate::{AugmentError, frames};
 
-/// Number and size of the frames of a clip that is to be forged.
-#[derive(Clone, Copy)]
-pub(crate) struct Extent {
-    frames: u64,
-    width: u32,
-    height: u32,
+/// Number, size and rate of the frames of a clip that is to be forged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Frames.
+    pub frames: u64,
+    /// Pixels a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Frames a second: a forgery lasts at least 0.4 s.
+    pub frame_rate: Rational,
 }
 
 /// Where a forgery lies, resolved from its drawn parameters.
@@ -46,20 +72,69 @@ struct Place {
     span: FrameSpan,
 }
 
-/// Makes the forged clip of the authentic one and, where the kind needs it, of a donor.
-type Apply = fn(&Forgery, &[Frame], &[Frame]) -> Result<Vec<Frame>, AugmentError>;
+impl Place {
+    /// A run of whole frames.
+    fn run(first: u64, length: u64) -> Self {
+        let span = FrameSpan { first, last: first + length.max(1) - 1 };
+        Self { region: None, source: None, span }
+    }
+}
+
+/// What a forgery is made of.
+struct Material<'a> {
+    /// The authentic clip: at least one frame, all of one size.
+    frames: &'a [Frame],
+    /// Another clip's frames; none for kinds that need no donor.
+    donor: &'a [Frame],
+    /// Where decodes of our own encodes are counted.
+    counters: &'a DecodeCounters,
+}
+
+/// Makes the forged clip.
+type Apply = fn(&Forgery, &Material<'_>) -> Result<Vec<Frame>, AugmentError>;
+
+/// Says where a forgery lies.
+type Placing = fn(&Values, &mut Random, Extent) -> Result<Place, AugmentError>;
 
 /// What a kind of forgery is: its file holds one of these.
 struct Recipe {
     name: &'static str,
     about: &'static str,
     needs_donor: bool,
-    place: fn(&Values, &mut Random, Extent) -> Result<Place, AugmentError>,
+    /// Whether it changes nothing that can be seen where nothing moves.
+    needs_motion: bool,
+    place: Placing,
     apply: Apply,
-    /// Frames that the clip gains (or loses) for each frame of the span.
-    growth: i64,
+    /// Frames that the clip gains, or loses where it is negative.
+    growth: fn(&Forgery) -> Result<i64, AugmentError>,
     /// The span of the forged clip that is not authentic.
-    affected: fn(FrameSpan) -> FrameSpan,
+    affected: fn(&Forgery) -> FrameSpan,
+}
+
+impl Recipe {
+    /// A kind that changes a region and leaves the order of frames.
+    const fn local(name: &'static str, about: &'static str, place: Placing, apply: Apply) -> Self {
+        Self {
+            name,
+            about,
+            needs_donor: false,
+            needs_motion: false,
+            place,
+            apply,
+            growth: |_| Ok(0),
+            affected: |forgery| forgery.span,
+        }
+    }
+
+    /// A kind that shows whole frames at other times.
+    const fn temporal(
+        name: &'static str,
+        about: &'static str,
+        place: Placing,
+        apply: Apply,
+    ) -> Self {
+        Self { needs_motion: true, ..Self::local(name, about, place, apply) }
+    }
 }
 
 macro_rules! registry {
@@ -86,9 +161,22 @@ macro_rules! registry {
 
 registry! {
     RegionSplice = region_splice::RECIPE, "A region of another clip laid over it.";
+    PoissonSplice = poisson_splice::RECIPE, "A region of another clip cloned into it by its gradients.";
+    ObjectSwap = object_swap::RECIPE, "A face or object replaced by one of another clip.";
     CopyMove = copy_move::RECIPE, "A region laid over another place of the same frame.";
+    Inpainting = inpainting::RECIPE, "What is in a region removed, and the hole filled.";
+    LocalResample = local_resample::RECIPE, "A region sampled anew.";
+    LocalWarp = local_warp::RECIPE, "A region bent.";
+    LocalBlur = local_blur::RECIPE, "A region smoothed.";
+    LocalDenoise = local_denoise::RECIPE, "Noise taken out of a region.";
+    LocalNoise = local_noise::RECIPE, "Noise added to a region.";
+    RecompressedRegion = recompressed_region::RECIPE, "A region after a stronger encode.";
+    GraphicsOverlay = graphics_overlay::RECIPE, "Rendered graphics laid over it.";
+    FrameInsertion = frame_insertion::RECIPE, "A run of another clip's frames put in.";
     FrameDeletion = frame_deletion::RECIPE, "A run of frames removed.";
     FrameDuplication = frame_duplication::RECIPE, "A run of frames shown twice.";
+    FrameReordering = frame_reordering::RECIPE, "A run of frames in another order.";
+    SpeedChange = speed_change::RECIPE, "A run of frames slower or faster.";
 }
 
 impl ForgeryKind {
@@ -105,6 +193,17 @@ impl ForgeryKind {
     /// Whether it takes frames of another clip.
     pub fn needs_donor(self) -> bool {
         self.recipe().needs_donor
+    }
+
+    /// Whether it changes nothing that can be seen where nothing moves: forge it only where
+    /// [`motion`] over the span is [`MOTION_FLOOR`] or more.
+    pub fn needs_motion(self) -> bool {
+        self.recipe().needs_motion
+    }
+
+    /// Whether it changes a region of frames, and not their order.
+    pub fn is_spatial(self) -> bool {
+        self.parameters().any(|parameter| parameter.name == "area_share")
     }
 
     /// Its rows of [`FORGERY_PARAMETERS`].
@@ -132,8 +231,8 @@ impl FromStr for ForgeryKind {
     }
 }
 
-/// One forgery of one clip, written down: the record alone (with the donor, for a splice) makes
-/// the same bits again.
+/// One forgery of one clip, written down: the record alone (with the donor, where the kind needs
+/// one) makes the same bits again; `recompressed_region` needs the same FFmpeg and x264 for that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forgery {
@@ -146,34 +245,26 @@ pub struct Forgery {
     /// The region that is laid over, where it is in the first frame of the span; none for
     /// temporal kinds.
     pub region: Option<Region>,
-    /// Where a copy-move takes its region from.
+    /// Where in the same frame a copy-move and a healing brush take their pixels from.
     #[serde(default)]
     pub source: Option<Region>,
-    /// The frames that are changed, removed or repeated, by their position in the authentic clip
-    /// from 0.
+    /// The frames that are changed, removed, repeated or moved, by their position in the authentic
+    /// clip from 0; of frames that are put in, their position in the forged one.
     pub span: FrameSpan,
 }
 
 impl Forgery {
-    /// Draws a forgery of this kind for a clip of `frames` frames of `width` x `height` pixels:
-    /// the same on every machine.
+    /// Draws a forgery of this kind for a clip of this extent: the same on every machine.
     ///
     /// # Errors
-    /// The clip has too few frames (8 for temporal kinds, else 1) or its picture a side below 64
-    /// pixels (for spatial kinds).
-    pub fn draw(
-        kind: ForgeryKind,
-        seed: u64,
-        frames: u32,
-        width: u32,
-        height: u32,
-    ) -> Result<Self, AugmentError> {
+    /// The clip is too short (0.4 s for a span with a region; twice that, and 8 frames, for a run of
+    /// frames), has no frame rate, or its picture has a side below 64 pixels (for spatial kinds).
+    pub fn draw(kind: ForgeryKind, seed: u64, extent: Extent) -> Result<Self, AugmentError> {
         let mut random = Random::new(seed);
         let parameters: Values = kind
             .parameters()
             .map(|parameter| (parameter.name.to_owned(), parameter.draw(&mut random)))
             .collect();
-        let extent = Extent { frames: frames.into(), width, height };
         let Place { region, source, span } =
             (kind.recipe().place)(&parameters, &mut random, extent)?;
         Ok(Self { kind, seed, parameters, region, source, span })
@@ -183,17 +274,20 @@ impl Forgery {
     /// that was never touched: frame i has the index and time of the authentic frame i, and beyond
     /// the end the mean step goes on.
     ///
-    /// `donor` is another clip's frames, needed by [`ForgeryKind::RegionSplice`] only: at least as
-    /// many as the span has, and at least as large as the region.
+    /// `donor` is another clip's frames, for [kinds that need one](ForgeryKind::needs_donor): at
+    /// least as many as the span has, and at least as large as the region (for a swap, as what is
+    /// scaled to it; frames that are put in may be of any size). A decode of what was encoded on
+    /// the way is counted in `counters` as our own.
     ///
     /// # Errors
-    /// The record does not fit the clip or itself; the donor is missing or too small; or the
-    /// forgery would change nothing that can be seen (a still scene, a flat region): then draw
-    /// again with another seed.
+    /// The record does not fit the clip or itself; the donor is missing or too small; an encode on
+    /// the way fails; or the forgery would change nothing that can be seen (a still scene, a flat
+    /// region): then draw again with another seed.
     pub fn apply(
         &self,
         frames: &[Frame],
         donor: Option<&[Frame]>,
+        counters: &DecodeCounters,
     ) -> Result<Vec<Frame>, AugmentError> {
         let recipe = self.kind.recipe();
         parameter::check(recipe.name, &self.kind.parameters(), &self.parameters)?;
@@ -218,7 +312,7 @@ impl Forgery {
             }
             _ => &[],
         };
-        (recipe.apply)(self, frames, donor)
+        (recipe.apply)(self, &Material { frames, donor, counters })
     }
 
     /// Whether [`apply`](Self::apply) takes the frames of another clip.
@@ -228,7 +322,8 @@ impl Forgery {
 
     /// Frames of the forged clip when the authentic one has `frames`.
     pub fn output_frames(&self, frames: u64) -> u64 {
-        frames.saturating_add_signed(self.kind.recipe().growth * self.length() as i64)
+        // A record that lacks the parameters for it is refused before it is applied.
+        frames.saturating_add_signed((self.kind.recipe().growth)(self).unwrap_or(0))
     }
 
     /// How many frames of both, the authentic and the forged clip, make twins of one length.
@@ -237,9 +332,22 @@ impl Forgery {
     }
 
     /// The frames of the forged clip that are not authentic: those with the region, the two on
-    /// either side of a cut, or the second showing of a run.
+    /// either side of a cut, the second showing of a run, or those that were put in, moved or
+    /// mixed.
     pub fn affected(&self) -> FrameSpan {
-        (self.kind.recipe().affected)(self.span)
+        (self.kind.recipe().affected)(self)
+    }
+
+    /// The region in this frame of a forged clip of `width` x `height` pixels: where it has drifted
+    /// to by then. None in frames that are authentic, and for kinds that change whole frames.
+    pub fn region_at(&self, frame: u64, width: u32, height: u32) -> Option<Region> {
+        let FrameSpan { first, last } = self.span;
+        let region = self.region.filter(|_| (first..=last).contains(&frame))?;
+        if !self.parameters.contains_key("moving") {
+            return Some(region);
+        }
+        let drift = drift::drift(self.name(), &self.parameters, width, height).ok()?;
+        drift::moved(region, drift, frame - first, last - first)
     }
 
     /// Frames of the span.

@@ -70,7 +70,10 @@ mod warp;
 
 pub use draw::{AUGMENT_VERSION, Draw};
 pub use error::AugmentError;
-pub use forgery::{FORGERY_PARAMETERS, Forgery, ForgeryKind, ForgeryParameter, Region};
+pub use forgery::{
+    Extent, FORGERY_PARAMETERS, Forgery, ForgeryKind, ForgeryParameter, MOTION_FLOOR, Region,
+    motion,
+};
 pub use kind::Kind;
 pub use parameter::Parameter;
 pub use platform_transcode::{PLATFORM_PROFILES, PlatformProfile};

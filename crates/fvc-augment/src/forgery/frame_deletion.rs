@@ -4,7 +4,7 @@
 use fvc_media::{Frame, FrameSpan};
 
 use super::run::{counting_on, drawn_run};
-use super::{Extent, Forgery, Place, Recipe};
+use super::{Extent, Forgery, Material, Place, Recipe};
 use crate::AugmentError;
 use crate::parameter::Values;
 use crate::random::Random;
@@ -12,29 +12,24 @@ use crate::random::Random;
 const NAME: &str = "frame_deletion";
 
 pub(super) const RECIPE: Recipe = Recipe {
-    name: NAME,
-    about: "a run of frames removed from inside the clip",
-    needs_donor: false,
-    place,
-    apply,
-    growth: -1,
+    growth: |forgery| Ok(-(forgery.length() as i64)),
     // The last frame before the cut and the first one after it.
-    affected: |span| FrameSpan { first: span.first.saturating_sub(1), last: span.first },
+    affected: |Forgery { span, .. }| FrameSpan {
+        first: span.first.saturating_sub(1),
+        last: span.first,
+    },
+    ..Recipe::temporal(NAME, "a run of frames removed from inside the clip", place, apply)
 };
 
 fn place(values: &Values, random: &mut Random, extent: Extent) -> Result<Place, AugmentError> {
     let length = drawn_run(NAME, values, extent)?;
     let first = random.between(1, extent.frames - length - 1);
-    let span = FrameSpan { first, last: first + length - 1 };
-    Ok(Place { region: None, source: None, span })
+    Ok(Place::run(first, length))
 }
 
-fn apply(
-    forgery: &Forgery,
-    frames: &[Frame],
-    _donor: &[Frame],
-) -> Result<Vec<Frame>, AugmentError> {
+fn apply(forgery: &Forgery, material: &Material<'_>) -> Result<Vec<Frame>, AugmentError> {
     let FrameSpan { first, last } = forgery.span;
+    let frames = material.frames;
     if first == 0 || last + 1 >= frames.len() as u64 {
         return Err(AugmentError::Record {
             kind: NAME,
@@ -43,6 +38,6 @@ fn apply(
             found: format!("{first} to {last} of {} frames", frames.len()),
         });
     }
-    let kept = (0..frames.len()).filter(|&at| !(first..=last).contains(&(at as u64)));
-    counting_on(NAME, frames, kept)
+    let kept = frames[..first as usize].iter().chain(&frames[last as usize + 1..]);
+    counting_on(NAME, frames, kept.cloned())
 }

@@ -26,6 +26,9 @@ const MIN_SIDE: u32 = 64;
 /// The shortest side of a drawn region.
 const MIN_REGION: u32 = 16;
 
+/// The most of a side of the picture that a drawn region takes: two of them find room side by side.
+const MAX_SHARE_OF_SIDE: f64 = 0.45;
+
 impl Region {
     /// Whether it has pixels and all of them are in a picture of this size.
     pub(super) fn fits(self, width: u32, height: u32) -> bool {
@@ -51,7 +54,9 @@ impl Region {
     }
 }
 
-/// Width and height of a region by its drawn shares of the picture.
+/// Width and height of a region by its drawn share of the area and its drawn aspect. Of a picture
+/// of 64 pixels a side and more it is at most 15 %, as the table's ranges say: a side that is
+/// brought up to 16 pixels has another of at most 32, and 16 x 32 are an eighth of 64 x 64.
 pub(super) fn drawn_size(
     kind: &'static str,
     values: &Values,
@@ -64,9 +69,14 @@ pub(super) fn drawn_size(
             found: format!("{}x{}", extent.width, extent.height),
         });
     }
-    let length = |share: f64, side: u32| ((share * f64::from(side)).round() as u32).max(MIN_REGION);
+    let area =
+        value(kind, values, "area_share")? * f64::from(extent.width) * f64::from(extent.height);
+    let aspect = value(kind, values, "aspect")?;
+    let length = |length: f64, side: u32| {
+        (length.min(MAX_SHARE_OF_SIDE * f64::from(side)) as u32).max(MIN_REGION)
+    };
     Ok((
-        length(value(kind, values, "width_share")?, extent.width),
-        length(value(kind, values, "height_share")?, extent.height),
+        length((area * aspect).sqrt(), extent.width),
+        length((area / aspect).sqrt(), extent.height),
     ))
 }
