@@ -156,7 +156,8 @@ impl Extractor {
             | Quantity::NativePixels
             | Quantity::ScaledPixels
             | Quantity::IsUpscaled
-            | Quantity::IsDownscaled => f64::NAN,
+            | Quantity::IsDownscaled
+            | Quantity::OfTheClip => f64::NAN,
         }
     }
 }

@@ -48,6 +48,7 @@ mod canny;
 mod clip_facts;
 mod colour;
 mod extractor;
+mod forensic;
 mod grid;
 mod moments;
 mod plane;
@@ -60,5 +61,6 @@ mod texture;
 
 pub use clip_facts::ClipFacts;
 pub use extractor::Extractor;
+pub use forensic::{FORENSIC, ForensicExtractor};
 pub use schema::{Family, FeatureSet, FeatureSpec};
 pub use sets::{NATIVE, SCALED};

@@ -27,6 +27,8 @@ pub(crate) enum Quantity {
     ScaledPixels,
     IsUpscaled,
     IsDownscaled,
+    /// Measured by a `ForensicExtractor`, over the whole clip.
+    OfTheClip,
 }
 
 impl Quantity {

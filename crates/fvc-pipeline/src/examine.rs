@@ -452,7 +452,7 @@ impl Look<'_> {
         let has = |table: FeatureTable| {
             self.found.records.iter().any(|record| record.stages().has(table.stage()))
         };
-        let names: Vec<String> = [FeatureTable::Native, FeatureTable::Scaled, FeatureTable::Facts]
+        let names: Vec<String> = FeatureTable::ALL
             .into_iter()
             .filter(|table| !has(*table))
             .map(|table| format!("features/{}.parquet", table.name()))
@@ -883,9 +883,11 @@ impl Look<'_> {
 }
 
 /// What stands in the folder of feature tables.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 8] = [
     "stage2.parquet",
     "stage2.json",
+    "forensic.parquet",
+    "forensic.json",
     "stage4.parquet",
     "stage4.json",
     "facts.parquet",

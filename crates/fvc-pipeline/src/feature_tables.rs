@@ -10,19 +10,21 @@ use fvc_clips::SizeSpec;
 use fvc_corpus::{
     FeatureMatrix, FeatureRow, Source, feature_matrix_bytes, read_feature_matrix, write_atomically,
 };
-use fvc_features::{FeatureSet, NATIVE, SCALED};
+use fvc_features::{FORENSIC, FeatureSet, NATIVE, SCALED};
 use fvc_media::{ContentId, Facts};
 use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{facts_columns, facts_values};
 use crate::lock::Lock;
-use crate::plan::{Stage, StageSelection, draws, feature_name};
+use crate::plan::{Stage, StageSelection, Task, draws, feature_name};
 use crate::stages::Environment;
 use crate::unit::Flaw;
 use crate::{Config, Output, PipelineError, Unit, UnitState, Workspace};
 
 /// The prefix of stage 2 columns.
 pub const NATIVE_PREFIX: &str = "stage2";
+/// The prefix of the columns of forensic features, which stage 2 measures too.
+pub const FORENSIC_PREFIX: &str = "forensic";
 /// The prefix of stage 4 columns.
 pub const SCALED_PREFIX: &str = "stage4";
 
@@ -35,6 +37,9 @@ pub struct Recipe {
     pub sampling: fvc_media::Sampling,
     /// Version of the native feature set.
     pub native_version: u32,
+    /// Version of the forensic feature set; 0 in models from before there was one.
+    #[serde(default)]
+    pub forensic_version: u32,
     /// Version of the scaled feature set.
     pub scaled_version: u32,
     /// Name and version of the scaler, by [`fvc_clips::RegisteredScaler::tag`].
@@ -50,6 +55,7 @@ impl Recipe {
         Self {
             sampling: config.sampling.clone(),
             native_version: NATIVE.version,
+            forensic_version: FORENSIC.version,
             scaled_version: SCALED.version,
             scaler: config.scale.scaler.tag(),
             size: config.scale.measured_size(),
@@ -62,6 +68,8 @@ impl Recipe {
 pub(crate) enum FeatureTable {
     /// Stage 2.
     Native,
+    /// Stage 2, over all frames of a clip.
+    Forensic,
     /// Stage 4.
     Scaled,
     /// Facts of the files, for the shortcut baselines.
@@ -69,10 +77,14 @@ pub(crate) enum FeatureTable {
 }
 
 impl FeatureTable {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Native, Self::Forensic, Self::Scaled, Self::Facts];
+
     /// Its file, without an extension.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Native => "stage2",
+            Self::Forensic => "forensic",
             Self::Scaled => "stage4",
             Self::Facts => "facts",
         }
@@ -81,7 +93,7 @@ impl FeatureTable {
     /// The stage that makes it.
     pub(crate) const fn stage(self) -> Stage {
         match self {
-            Self::Native | Self::Facts => Stage::Features,
+            Self::Native | Self::Forensic | Self::Facts => Stage::Features,
             Self::Scaled => Stage::ScaledFeatures,
         }
     }
@@ -104,12 +116,15 @@ impl FeatureTable {
                 .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
             depend("kinds", kinds);
         }
-        if self == Self::Native {
-            depend("native features version", recipe.native_version.into());
-        } else {
-            depend("scaled features version", recipe.scaled_version.into());
-            depend("scaler", recipe.scaler.into());
-            depend("size", recipe.size.to_string().into());
+        match self {
+            Self::Native => depend("native features version", recipe.native_version.into()),
+            Self::Forensic => depend("forensic features version", recipe.forensic_version.into()),
+            Self::Scaled => {
+                depend("scaled features version", recipe.scaled_version.into());
+                depend("scaler", recipe.scaler.into());
+                depend("size", recipe.size.to_string().into());
+            }
+            Self::Facts => {}
         }
         Ok(basis)
     }
@@ -159,6 +174,8 @@ pub(crate) fn feature_tables(
         return Ok(Vec::new());
     }
     let mut stage2 = FeatureMatrix { columns: NATIVE.columns(NATIVE_PREFIX), rows: Vec::new() };
+    let mut forensic =
+        FeatureMatrix { columns: FORENSIC.columns(FORENSIC_PREFIX), rows: Vec::new() };
     let mut stage4 = FeatureMatrix { columns: SCALED.columns(SCALED_PREFIX), rows: Vec::new() };
     let mut facts = FeatureMatrix { columns: facts_columns(), rows: Vec::new() };
     for source in sources {
@@ -166,10 +183,16 @@ pub(crate) fn feature_tables(
         let own_draws = draws(environment.config, &source.content_id)?;
         for draw in std::iter::once(None).chain(own_draws.iter().map(Some)) {
             if native {
-                stage2.rows.push(feature_row(environment.config, &unit, false, draw, &NATIVE)?);
+                for (task, set, matrix) in [
+                    (Task::Native, &NATIVE, &mut stage2),
+                    (Task::Forensic, &FORENSIC, &mut forensic),
+                ] {
+                    matrix.rows.push(feature_row(environment.config, &unit, task, draw, set)?);
+                }
             }
             if scaled {
-                stage4.rows.push(feature_row(environment.config, &unit, true, draw, &SCALED)?);
+                let task = Task::Scaled(environment.config.scale.measured_size());
+                stage4.rows.push(feature_row(environment.config, &unit, task, draw, &SCALED)?);
             }
         }
         facts.rows.push(FeatureRow {
@@ -181,6 +204,7 @@ pub(crate) fn feature_tables(
     let mut tables = Vec::new();
     if native {
         tables.push((FeatureTable::Native, stage2));
+        tables.push((FeatureTable::Forensic, forensic));
     }
     if scaled {
         tables.push((FeatureTable::Scaled, stage4));
@@ -212,11 +236,11 @@ fn whole_unit(
 fn feature_row(
     config: &Config,
     unit: &Unit,
-    scaled: bool,
+    task: Task,
     draw: Option<&Draw>,
     set: &FeatureSet,
 ) -> Result<FeatureRow, PipelineError> {
-    let name = feature_name(config, scaled, draw)?;
+    let name = feature_name(config, task, draw)?;
     let width = set.columns("").len();
     match unit.outputs.get(&name) {
         Some(Output::Features(values)) if values.len() == width => Ok(FeatureRow {
@@ -252,7 +276,7 @@ pub(crate) fn table_files(
 
 /// The tables that some stages write.
 pub(crate) fn tables_of(stages: &StageSelection) -> Vec<FeatureTable> {
-    let all = [FeatureTable::Native, FeatureTable::Scaled, FeatureTable::Facts];
+    let all = FeatureTable::ALL;
     let any = stages.has(Stage::Features) || stages.has(Stage::ScaledFeatures);
     all.into_iter()
         .filter(|table| any && (*table == FeatureTable::Facts || stages.has(table.stage())))

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fvc_augment::Draw;
 use fvc_clips::ClipStore;
 use fvc_corpus::{Failure, Fingerprint, FingerprintBuilder, Source, write_atomically};
-use fvc_features::{ClipFacts, Extractor, NATIVE};
+use fvc_features::{ClipFacts, Extractor, ForensicExtractor, NATIVE};
 use fvc_media::{
     ContentId, DecodeVerdict, EncodeError, Facts, Frame, MediaError, Rational, ReadMode, Reader,
     Reason, Window,
@@ -81,6 +81,7 @@ fn of_encoding(error: EncodeError, row: &dyn Fn(&str, &str, String) -> PassError
 struct VariantSinks {
     draw: Option<Draw>,
     native: Option<Extractor>,
+    forensic: Option<ForensicExtractor>,
     scaled: ScaledSinks,
     file: Option<FileSink>,
 }
@@ -233,12 +234,14 @@ fn make_sinks(
         let sink = sinks.entry(output.variant).or_insert_with(|| VariantSinks {
             draw,
             native: None,
+            forensic: None,
             scaled: ScaledSinks::default(),
             file: None,
         });
         match output.task {
             Task::Fingerprint => {}
             Task::Native => sink.native = Some(Extractor::new(&NATIVE)),
+            Task::Forensic => sink.forensic = Some(ForensicExtractor::new()),
             Task::Scaled(size) => sink.scaled.measure(size),
             Task::Clip(size) => {
                 let writer = context
@@ -305,6 +308,11 @@ fn feed(
         if let Some(native) = &mut sink.native {
             for frame in frames {
                 native.push(frame);
+            }
+        }
+        if let Some(forensic) = &mut sink.forensic {
+            for frame in frames {
+                forensic.push(frame);
             }
         }
         let root = context.workspace.root();
@@ -379,6 +387,10 @@ fn finish(
             let mut extractor = sink.native.take().ok_or_else(SinkError::lost)?;
             let facts = clip_facts(facts, is_variant, None);
             Ok(Output::Features(present(extractor.finish(&facts))))
+        }
+        Task::Forensic => {
+            let mut extractor = sink.forensic.take().ok_or_else(SinkError::lost)?;
+            Ok(Output::Features(present(extractor.finish())))
         }
         Task::File => sink.file.take().ok_or_else(SinkError::lost)?.finish(root),
         Task::Scaled(size) => {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use fvc_augment::Draw;
 use fvc_clips::{ClipStore, FORMAT_VERSION, SizeSpec};
 use fvc_corpus::FINGERPRINT_VERSION;
-use fvc_features::{NATIVE, SCALED};
+use fvc_features::{FORENSIC, NATIVE, SCALED};
 use fvc_media::{ContentId, THUMBNAIL_VERSION};
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +135,8 @@ impl FromStr for StageSelection {
 pub enum Task {
     /// Stage 2 features.
     Native,
+    /// Stage 2 features of all frames together.
+    Forensic,
     /// Stage 4 features, of pictures in this size, which has no bars.
     Scaled(SizeSpec),
     /// Stage 3 frames in this size.
@@ -157,7 +159,7 @@ impl Task {
             Self::Clip(size) | Self::ScaledFile(size) => {
                 ClipStore::estimated_bytes(size, 1, frames)
             }
-            Self::Native | Self::Scaled(_) | Self::File | Self::Fingerprint => 0,
+            Self::Native | Self::Forensic | Self::Scaled(_) | Self::File | Self::Fingerprint => 0,
         }
     }
 }
@@ -202,6 +204,7 @@ fn name(config: &Config, task: Task, draw: Option<&Draw>) -> Result<String, Pipe
     let scaler = config.scale.scaler.tag();
     Ok(match task {
         Task::Native => format!("features/native-v{}/{sampling}/{who}", NATIVE.version),
+        Task::Forensic => format!("features/forensic-v{}/{sampling}/{who}", FORENSIC.version),
         Task::Scaled(size) => {
             format!("features/scaled-v{}/{scaler}/{sampling}/{size}/{who}", SCALED.version)
         }
@@ -236,7 +239,7 @@ pub fn wanted(
             tasks.push(Task::File);
         }
         if stages.has(Stage::Features) {
-            tasks.push(Task::Native);
+            tasks.extend([Task::Native, Task::Forensic]);
         }
         // Variants that are not real encodes are replayed from their draw when they are needed.
         for size in config.scale.frame_sizes() {
@@ -266,10 +269,9 @@ pub fn wanted(
 /// The draw cannot be written as JSON.
 pub fn feature_name(
     config: &Config,
-    scaled: bool,
+    task: Task,
     draw: Option<&Draw>,
 ) -> Result<String, PipelineError> {
-    let task = if scaled { Task::Scaled(config.scale.measured_size()) } else { Task::Native };
     name(config, task, draw)
 }
 
@@ -328,6 +330,7 @@ pub(crate) fn owed(
             .iter()
             .map(|output| match output.task {
                 Task::Native => "features",
+                Task::Forensic => "forensic features",
                 Task::Scaled(_) => "scaled features",
                 Task::Clip(_) => "scaled frames",
                 Task::File => "materialised variants",

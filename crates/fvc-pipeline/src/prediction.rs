@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::backend::Flex;
 use fvc_clips::{RegisteredScaler, SizeSpec, as_stored, letterbox};
 use fvc_corpus::{DecodeCounts, Failure, FitScope, GroupId, Index, Manifest};
-use fvc_features::{Extractor, NATIVE, SCALED};
+use fvc_features::{Extractor, FORENSIC, ForensicExtractor, NATIVE, SCALED};
 use fvc_learn::{Assessment, ClipDetector, Detector, ModelKind, Verdict};
 use fvc_media::{
     ContentId, DecodeVerdict, Frame, Limits, MediaCache, PartialPolicy, ReadMode, Reader, Reason,
@@ -118,8 +118,10 @@ impl LoadedModel {
         for (what, expected, found) in [
             ("native features", recipe.recipe.native_version, NATIVE.version),
             ("scaled features", recipe.recipe.scaled_version, SCALED.version),
+            ("forensic features", recipe.recipe.forensic_version, FORENSIC.version),
         ] {
-            if expected != found {
+            // A model from before there were forensic features reads none.
+            if expected != found && expected != 0 {
                 return Err(PipelineError::Recipe {
                     path,
                     expected: format!("version {expected} of the {what}"),
@@ -392,6 +394,7 @@ fn predict_file(
     };
     let mut windows: Vec<Vec<Frame>> = Vec::new();
     let mut native = Extractor::new(&NATIVE);
+    let mut forensic = ForensicExtractor::new();
     let mut scaled = Extractor::new(&SCALED);
     let mut scaled_size = None;
     let mut frames = 0_usize;
@@ -421,6 +424,7 @@ fn predict_file(
         }
         for frame in &window.frames {
             native.push(frame);
+            forensic.push(frame);
             let small: Frame = match model.scaler.scale(frame, recipe.size) {
                 Ok(small) => small,
                 Err(error) => {
@@ -495,6 +499,7 @@ fn predict_file(
         AnyDetector::Rows(detector) => detector,
     };
     let mut values = native.finish(&clip_facts(&report.facts, false, None));
+    values.extend(forensic.finish());
     values.extend(scaled.finish(&clip_facts(&report.facts, false, scaled_size)));
     values.extend(facts_of(&report.facts));
     let known = all_columns();

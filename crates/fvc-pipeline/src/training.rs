@@ -7,7 +7,7 @@ use fvc_corpus::{
     Admission, Examples, Failure, FailureTable, FeatureMatrix, GroupTable, Index, Label, Ledger,
     Manifest, RunFolder, Split, SplitConfig, read_split_table, write_predictions,
 };
-use fvc_features::{Family, NATIVE, SCALED};
+use fvc_features::{FORENSIC, Family, NATIVE, SCALED};
 use fvc_learn::{
     ClipDetector, ClipEstimator, ColumnRoles, CrossValidation, Detector, LearnError, ModelBody,
     ModelKind, Parameters, SealedEvaluation, Selection, TrainEvent, cross_validate,
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts_columns::{container_columns, duration_columns, facts_columns, size_columns};
 use crate::feature_tables::{
-    FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, check_table, read_table,
+    FORENSIC_PREFIX, FeatureTable, NATIVE_PREFIX, Recipe, SCALED_PREFIX, check_table, read_table,
 };
 use crate::gathering::IndexRecord;
 use crate::grouping::{Grouping, group_sources, read_grouped_index};
@@ -117,7 +117,11 @@ fn needed(config: &Config) -> Result<Vec<FeatureTable>, LearnError> {
     let sees = |prefix: &str| {
         kinds.iter().any(|kind| kind.stages().is_empty() || kind.stages().contains(&prefix))
     };
-    let tables = [(NATIVE_PREFIX, FeatureTable::Native), (SCALED_PREFIX, FeatureTable::Scaled)];
+    let tables = [
+        (NATIVE_PREFIX, FeatureTable::Native),
+        (FORENSIC_PREFIX, FeatureTable::Forensic),
+        (SCALED_PREFIX, FeatureTable::Scaled),
+    ];
     Ok(tables.into_iter().filter(|(prefix, _)| sees(prefix)).map(|(_, table)| table).collect())
 }
 
@@ -127,6 +131,7 @@ fn roles(config: &Config, tables: &[FeatureTable]) -> ColumnRoles {
     for &table in tables {
         let (set, prefix) = match table {
             FeatureTable::Native => (&NATIVE, NATIVE_PREFIX),
+            FeatureTable::Forensic => (&FORENSIC, FORENSIC_PREFIX),
             FeatureTable::Scaled => (&SCALED, SCALED_PREFIX),
             FeatureTable::Facts => continue,
         };
@@ -974,5 +979,11 @@ pub fn newest_model(runs: &Path) -> Result<PathBuf, PipelineError> {
 /// Columns in the order in which a detector built by this version may ask for them, from the
 /// values of one clip.
 pub(crate) fn all_columns() -> Vec<String> {
-    [NATIVE.columns(NATIVE_PREFIX), SCALED.columns(SCALED_PREFIX), facts_columns()].concat()
+    [
+        NATIVE.columns(NATIVE_PREFIX),
+        FORENSIC.columns(FORENSIC_PREFIX),
+        SCALED.columns(SCALED_PREFIX),
+        facts_columns(),
+    ]
+    .concat()
 }

@@ -34,7 +34,7 @@ struct Mark {
 /// clips/                    clip store: scaled frames
 /// variants/                 draws.jsonl: every variant's kind and parameters; MP4s with --materialise
 /// scaled/                   MP4s of scaled frames, with --materialise
-/// features/                 stage2.parquet, stage4.parquet, facts.parquet, each with the settings it depends on
+/// features/                 stage2.parquet, forensic.parquet, stage4.parquet, facts.parquet, each with the settings it depends on
 /// locks/                    empty files that processes at work hold locks on
 /// stages/<stage>/           failures, manifest and record of the last run of each stage
 /// stages/<stage>/shard-I-of-N/  the same of one share, until `fvc merge`

@@ -260,7 +260,7 @@ fn a_damaged_output_is_made_again() {
     corpus.json(&arguments);
     let tables = || {
         let folder = corpus.path("workspace/features");
-        ["stage2", "stage4", "facts"]
+        ["stage2", "forensic", "stage4", "facts"]
             .map(|name| std::fs::read(folder.join(format!("{name}.parquet"))).unwrap())
     };
     let (before, clips) = (tables(), files_below(&corpus.path("workspace/clips"), "fvcclip"));

@@ -15,7 +15,7 @@ pub(crate) fn signal(name: &str, process: u32) {
 }
 
 fn tables(workspace: &Path) -> Vec<Vec<u8>> {
-    ["stage2", "stage4", "facts"]
+    ["stage2", "forensic", "stage4", "facts"]
         .map(|name| std::fs::read(workspace.join(format!("features/{name}.parquet"))).unwrap())
         .to_vec()
 }
