@@ -1,44 +1,68 @@
 //! [`forge`]: manipulated twins of authentic clips, with the same final encode on both sides.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::ops::ControlFlow;
+mod clip;
+mod folder;
+mod twins;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fvc_augment::{AugmentError, Forgery, ForgeryKind};
-use fvc_corpus::{DecodeCounts, Failure, FailureTable, Manifest, write_atomically};
-use fvc_media::{
-    ColorTags, ContentId, EncodeError, EncodeSettings, Encoder, Frame, FrameSpan, Limits,
-    MediaError, PartialPolicy, Rational, Reader, Reason,
-};
+use fvc_augment::{Forgery, ForgeryKind, PLATFORM_PROFILES};
+use fvc_corpus::{DecodeCounts, Failure, FailureTable, Manifest};
+use fvc_media::{ContentId, FrameSpan, Limits, PartialPolicy, Probe, Reader};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
+use self::clip::{ClipError, Partner};
+use self::folder::{Folder, Record};
 use crate::inputs::gather_files;
 use crate::pass::media_failure;
 use crate::progress::Part;
 use crate::{PipelineError, Progress};
 
-/// How often an invisible forgery is drawn again.
-const ATTEMPTS: u32 = 16;
+/// Version of how clips are cut and forgeries drawn and made: files of another one are others.
+const VERSION: u32 = 2;
+
+/// Where the pixels of a splice, a swap or an insertion come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Donors {
+    /// Another window of the same clip: two clips are never tied to each other.
+    #[default]
+    Windows,
+    /// Another clip. Clips are paired (three where their number is odd), and each pair is one
+    /// group: what is in a forged twin of one is then never learnt from the other.
+    Pairs,
+}
 
 /// What is forged, and how.
 pub struct ForgeOptions<'a> {
     /// Where `real/`, `fake/`, `corpus.csv` and `forgeries.json` go.
     pub out: PathBuf,
-    /// Windows cut from each clip.
+    /// Windows cut from each clip, where it is long enough.
     pub windows: u32,
     /// Frames of every file that is written.
     pub frames: u32,
     /// Kinds of forgery, taken in turn.
     pub kinds: Vec<ForgeryKind>,
-    /// Forged twins of each window.
-    pub twins: u32,
+    /// Forged twins of each window. A clip with fewer windows than asked has as many more of each:
+    /// every origin gives the same number of forged twins, and counts once.
+    pub draws: u32,
     /// Seed of every draw.
     pub seed: u64,
-    /// Constant rate factor of the final encode of both twins, 0 to 51.
-    pub crf: u8,
+    /// Constant rate factor of the final encode, drawn from this range within 0 to 51, the same for
+    /// both twins.
+    pub crf: RangeInclusive<u8>,
+    /// Names of platform profiles. Where there are any, half of the draws are encoded as one of them
+    /// would do it before the final encode, both twins alike.
+    pub platforms: Vec<String>,
+    /// Where other pixels come from.
+    pub donors: Donors,
+    /// Clips at once; 0: one for each processor. Each holds some three windows in memory.
+    pub parallel: usize,
     /// What a source may cost.
     pub limits: Limits,
     /// What becomes of a damaged clip.
@@ -49,6 +73,17 @@ pub struct ForgeOptions<'a> {
     pub progress: &'a dyn Progress,
 }
 
+/// Where a forged twin has other pixels from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DonorCut {
+    /// The clip.
+    pub source: String,
+    /// Its content id.
+    pub content_id: ContentId,
+    /// The frames of it that the forgery was given.
+    pub cut: FrameSpan,
+}
+
 /// One written file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ForgedFile {
@@ -56,14 +91,44 @@ pub struct ForgedFile {
     pub path: String,
     /// `real` or `fake`.
     pub label: String,
-    /// Content id of the clip it was cut from: windows and twins of one clip are one group.
+    /// Content id of the clip it was cut from: windows and twins of one clip are one group. Of a
+    /// pair of clips, the lesser of theirs.
     pub group: ContentId,
     /// The clip.
     pub source: String,
     /// The frames of the clip that were cut out.
     pub cut: FrameSpan,
+    /// How much moves in them ([`fvc_augment::motion`]), in levels a frame.
+    pub motion: f64,
+    /// Whether that is below [`fvc_augment::MOTION_FLOOR`]: such are to be looked at apart.
+    pub still: bool,
+    /// Constant rate factor of the final encode.
+    pub crf: u8,
+    /// The platform profile before that, if any.
+    pub platform: Option<String>,
     /// What was done; missing in the authentic twin.
     pub forgery: Option<Forgery>,
+    /// Where other pixels come from, for a kind that takes some.
+    pub donor: Option<DonorCut>,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// A kind of forgery that could not be made of a clip where its turn was; the next kind was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedKind {
+    /// The clip.
+    pub source: String,
+    /// The kind.
+    pub kind: ForgeryKind,
+    /// `still`, `nothing_changed`, `too_short`, `too_small` or `no_donor`.
+    pub reason: String,
+    /// How often.
+    pub times: u64,
+    /// What it needs.
+    pub expected: String,
+    /// What it found the first time.
+    pub found: String,
 }
 
 /// What was forged.
@@ -75,76 +140,184 @@ pub struct ForgeOutcome {
     pub failures: Vec<Failure>,
     /// Every file.
     pub files: Vec<ForgedFile>,
+    /// Kinds that were not possible where their turn was.
+    pub refused: Vec<RefusedKind>,
+    /// Clips of which everything was there from an earlier run.
+    pub resumed: u64,
 }
 
-/// Cuts windows from authentic clips and writes each twice: as it is, and forged, with the same
-/// encoder settings, so that compression tells nothing. Donors of a splice come from another
-/// window of the same clip: two clips are never tied to each other.
+/// A clip that may be forged.
+struct Clip {
+    path: PathBuf,
+    probe: Probe,
+    group: ContentId,
+    /// The clip that it has its donors from, in pairs.
+    partner: Option<usize>,
+}
+
+/// Cuts windows from authentic clips and writes each as it is and forged, with the same encoder
+/// settings, so that compression tells nothing.
+///
+/// What a window gave is written down as soon as it is done. The same command in the same
+/// folder goes on after the last of them, wherever the first was stopped, and with more clips than
+/// before it makes what is missing.
 ///
 /// # Errors
-/// The output folder holds something already, no clip could be used, or the user asked to stop.
+/// The output folder holds something else already, no clip could be used, or the user asked to stop.
 pub fn forge(
     inputs: &[PathBuf],
     options: &ForgeOptions<'_>,
 ) -> Result<ForgeOutcome, PipelineError> {
     check(options)?;
     let gathered = gather_files(inputs, "forge");
-    let total = gathered.len();
-    let clips = gathered.files;
-    std::fs::create_dir_all(&options.out)
-        .map_err(|source| PipelineError::Io { path: options.out.clone(), source })?;
+    let hash = settings_hash(options);
+    let folder = Folder::open(&options.out, &hash, &options.cancel)?;
     let reader = Reader::new(options.limits.clone())
         .with_partial(options.partial)
         .with_cancel(Arc::clone(&options.cancel));
-    let mut manifest = Manifest::begin("forge", &settings_hash(options));
-    manifest.inputs(total);
-    let mut failures: Vec<Failure> = gathered.failures;
+    let mut manifest = Manifest::begin("forge", &hash);
+    manifest.inputs(gathered.len());
+    let mut failures = gathered.failures;
+
+    let mut clips: Vec<Clip> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in gathered.files {
+        stop_if_cancelled(options)?;
+        match probed(&reader, &path, &mut seen) {
+            Ok(probe) => {
+                let group = probe.content_id;
+                clips.push(Clip { path, probe, group, partner: None });
+            }
+            Err(ClipError::Source(failure)) => failures.push(*failure),
+            Err(ClipError::Pipeline(error)) => return Err(error),
+        }
+    }
+    if options.donors == Donors::Pairs {
+        pair(&mut clips, options.seed);
+    }
+
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.parallel)
+        .build()
+        .map_err(|error| PipelineError::Internal { what: error.to_string() })?;
+    let part = Part::begin(options.progress, "clips", clips.len() as u64);
+    let made: Vec<Result<(Record, bool), Failure>> = threads.install(|| {
+        clips
+            .par_iter()
+            .map(|clip| {
+                let made = forge_or_recall(&reader, clip, &clips, options, &folder);
+                part.advance(1);
+                match made {
+                    Ok(record) => Ok(Ok(record)),
+                    Err(ClipError::Source(failure)) => Ok(Err(*failure)),
+                    Err(ClipError::Pipeline(error)) => Err(error),
+                }
+            })
+            .collect::<Result<_, PipelineError>>()
+    })?;
+    drop(part);
+
+    let (mut files, mut refused) = (Vec::new(), Vec::new());
+    let (mut resumed, mut donor_decodes) = (0, 0);
+    for made in made {
+        match made {
+            Ok((record, recalled)) => {
+                manifest.completed();
+                resumed += u64::from(recalled);
+                donor_decodes += if recalled { 0 } else { record.donor_decodes };
+                files.extend(record.files);
+                refused.extend(record.refused);
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
     for failure in &failures {
         manifest.failed(&failure.reason);
     }
-    let mut files: Vec<ForgedFile> = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    let part = Part::begin(options.progress, "clips", clips.len() as u64);
-    for clip in &clips {
-        if options.cancel.load(Ordering::Relaxed) {
-            return Err(PipelineError::Cancelled);
-        }
-        let mut written = Written::default();
-        match forge_clip(&reader, clip, options, &mut seen, &mut written) {
-            Ok(made) => {
-                written.keep();
-                manifest.completed();
-                files.extend(made);
-            }
-            Err(ClipError::Source(failure)) => {
-                manifest.failed(&failure.reason);
-                failures.push(*failure);
-            }
-            Err(ClipError::Pipeline(error)) => return Err(error),
-        }
-        part.advance(1);
-    }
-    drop(part);
     let counters = reader.counters();
+    let donor_decodes = donor_decodes.min(counters.sources());
     manifest.decodes(DecodeCounts {
         sources: counters.sources(),
         own: counters.own(),
         probes: counters.probes(),
-        reasons: BTreeMap::from([("cut windows".to_owned(), counters.sources())]),
+        reasons: BTreeMap::from([
+            ("cut windows".to_owned(), counters.sources() - donor_decodes),
+            ("donor windows".to_owned(), donor_decodes),
+        ]),
     });
     manifest.finish()?;
     if files.is_empty() {
+        let first = failures.first();
         return Err(PipelineError::NothingUsable {
-            inputs: total,
-            first: failures
-                .first()
-                .map_or_else(|| "no clip was found".to_owned(), ToString::to_string),
+            inputs: (clips.len() + failures.len()) as u64,
+            first: first.map_or_else(|| "no clip was found".to_owned(), ToString::to_string),
         });
     }
-    write_records(&options.out, &files)?;
+    folder.write_tables(&files, &refused)?;
     FailureTable::from(failures.clone()).save(&options.out)?;
     manifest.save(&options.out.join("manifest.json"))?;
-    Ok(ForgeOutcome { manifest, failures, files })
+    Ok(ForgeOutcome { manifest, failures, files, refused, resumed })
+}
+
+fn forge_or_recall(
+    reader: &Reader,
+    clip: &Clip,
+    clips: &[Clip],
+    options: &ForgeOptions<'_>,
+    folder: &Folder,
+) -> Result<(Record, bool), ClipError> {
+    stop_if_cancelled(options)?;
+    let partner = clip.partner.and_then(|at| clips.get(at));
+    let partner_id = partner.map(|partner| partner.probe.content_id);
+    let id = clip.probe.content_id;
+    if let Some(record) = folder.recall(id, folder::Part::Clip, clip.group, partner_id)? {
+        return Ok((record, true));
+    }
+    let partner = partner.map(|partner| Partner { path: &partner.path, probe: &partner.probe });
+    Ok((clip::forge_clip(reader, clip, partner, options, folder)?, false))
+}
+
+fn probed(
+    reader: &Reader,
+    path: &Path,
+    seen: &mut BTreeSet<ContentId>,
+) -> Result<Probe, ClipError> {
+    let probe = reader.probe(path).map_err(clip::media)?;
+    if seen.insert(probe.content_id) {
+        return Ok(probe);
+    }
+    Err(ClipError::Source(Box::new(Failure {
+        path: path.to_owned(),
+        content_id: None,
+        stage: "forge".to_owned(),
+        reason: "duplicate_content".to_owned(),
+        expected: "a clip of its own".to_owned(),
+        found: "the same bytes as another clip".to_owned(),
+    })))
+}
+
+/// Pairs the clips in an order that their bytes and the seed draw; three are the last ones of an odd
+/// number. One clip alone has nobody.
+fn pair(clips: &mut [Clip], seed: u64) {
+    let mut order: Vec<usize> = (0..clips.len()).collect();
+    order.sort_by_key(|&at| {
+        let id = clips[at].probe.content_id;
+        (id.seed(&format!("forge {seed} pairs")), id)
+    });
+    while !order.is_empty() {
+        let size = if order.len() == 3 { 3 } else { order.len().min(2) };
+        let together: Vec<usize> = order.drain(..size).collect();
+        let group = together.iter().map(|&at| clips[at].probe.content_id).min();
+        for (place, &at) in together.iter().enumerate() {
+            clips[at].group = group.unwrap_or(clips[at].group);
+            let other = together[(place + 1) % together.len()];
+            clips[at].partner = (other != at).then_some(other);
+        }
+    }
+}
+
+fn stop_if_cancelled(options: &ForgeOptions<'_>) -> Result<(), PipelineError> {
+    if options.cancel.load(Ordering::Relaxed) { Err(PipelineError::Cancelled) } else { Ok(()) }
 }
 
 fn check(options: &ForgeOptions<'_>) -> Result<(), PipelineError> {
@@ -158,368 +331,40 @@ fn check(options: &ForgeOptions<'_>) -> Result<(), PipelineError> {
     if !(8..=512).contains(&options.frames) {
         return Err(wrong("frames", "8 to 512", options.frames.to_string()));
     }
-    if options.crf > 51 {
-        return Err(wrong("crf", "0 to 51", options.crf.to_string()));
+    let (low, high) = (*options.crf.start(), *options.crf.end());
+    if low > high || high > 51 {
+        return Err(wrong("crf", "a range within 0 to 51", format!("{low}-{high}")));
     }
-    if options.kinds.is_empty() || options.twins == 0 {
-        return Err(wrong("kinds and twins", "at least one of each", "none".to_owned()));
+    if options.kinds.is_empty() || options.draws == 0 {
+        return Err(wrong("kinds and draws", "at least one of each", "none".to_owned()));
     }
-    // What an earlier run left there would be counted to this one's corpus, without its groups.
-    let occupied = match std::fs::read_dir(&options.out) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(source) => return Err(PipelineError::Io { path: options.out.clone(), source }),
-    };
-    if occupied {
-        return Err(PipelineError::Corrupt {
-            path: options.out.clone(),
-            expected: "an empty output folder, or none yet".to_owned(),
-            found: "one with files in it (remove them, or name another --out)".to_owned(),
-        });
+    if options.draws > 100_000 {
+        return Err(wrong("draws", "1 to 100000", options.draws.to_string()));
+    }
+    for name in &options.platforms {
+        if !PLATFORM_PROFILES.iter().any(|profile| profile.name == name) {
+            let names: Vec<&str> = PLATFORM_PROFILES.iter().map(|profile| profile.name).collect();
+            return Err(wrong("platforms", &names.join(", "), name.clone()));
+        }
     }
     Ok(())
 }
 
+/// Of everything that the files depend on, but the clips.
 fn settings_hash(options: &ForgeOptions<'_>) -> String {
-    let kinds: Vec<String> = options.kinds.iter().map(ToString::to_string).collect();
+    let kinds: Vec<&str> = options.kinds.iter().map(|kind| kind.name()).collect();
     let text = format!(
-        "{} {} {} {} {} {}",
+        "forge {VERSION}: {} windows of {} frames, {} draws of {}, seed {}, crf {:?}, platforms {}, \
+         donors {:?}, partial {:?}",
         options.windows,
         options.frames,
+        options.draws,
         kinds.join(","),
-        options.twins,
         options.seed,
-        options.crf
+        options.crf,
+        options.platforms.join(","),
+        options.donors,
+        options.partial,
     );
     blake3::hash(text.as_bytes()).to_hex().to_string()
-}
-
-enum ClipError {
-    Source(Box<Failure>),
-    Pipeline(PipelineError),
-}
-
-impl From<PipelineError> for ClipError {
-    fn from(error: PipelineError) -> Self {
-        Self::Pipeline(error)
-    }
-}
-
-/// Files of a clip that is not finished: removed, unless it ends well. A clip that fails at a later
-/// window leaves no file behind that no table names.
-#[derive(Default)]
-struct Written(Vec<PathBuf>);
-
-impl Written {
-    fn file(&mut self, path: PathBuf) -> PathBuf {
-        self.0.push(path.clone());
-        path
-    }
-
-    fn keep(&mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            // One that was never made is not there; what is wrong with the clip was reported.
-            drop(std::fs::remove_file(path));
-        }
-    }
-}
-
-/// A window of the clip in memory, with what was asked for.
-struct Cut {
-    number: usize,
-    span: FrameSpan,
-    frames: Vec<Frame>,
-}
-
-fn forge_clip(
-    reader: &Reader,
-    clip: &Path,
-    options: &ForgeOptions<'_>,
-    seen: &mut std::collections::BTreeSet<ContentId>,
-    written: &mut Written,
-) -> Result<Vec<ForgedFile>, ClipError> {
-    let media = |error: MediaError| {
-        if error.reason == Reason::Cancelled {
-            ClipError::Pipeline(PipelineError::Cancelled)
-        } else {
-            ClipError::Source(Box::new(media_failure(&error, None, "forge")))
-        }
-    };
-    let row = |reason: &str, expected: String, found: String| {
-        ClipError::Source(Box::new(Failure {
-            path: clip.to_owned(),
-            content_id: None,
-            stage: "forge".to_owned(),
-            reason: reason.to_owned(),
-            expected,
-            found,
-        }))
-    };
-    let probe = reader.probe(clip).map_err(media)?;
-    if !seen.insert(probe.content_id) {
-        return Err(row(
-            "duplicate_content",
-            "a clip of its own".to_owned(),
-            "the same bytes as another clip".to_owned(),
-        ));
-    }
-    let total = probe.index.frames();
-    // Half as many frames again, so that a clip from which frames were taken out is as long as its
-    // authentic twin.
-    let needed = u64::from(options.frames) + u64::from(options.frames) / 2;
-    let windows = u64::from(options.windows).min(total / needed);
-    if windows == 0 {
-        return Err(row(
-            "too_short",
-            format!("at least {needed} frames"),
-            format!("{total} frames"),
-        ));
-    }
-    let spans: Vec<FrameSpan> = (0..windows)
-        .map(|window| {
-            let start = window * total / windows;
-            let room = (window + 1) * total / windows - start - needed;
-            let draw = probe.content_id.seed(&format!("forge {} window {window}", options.seed));
-            let first = start + draw % (room + 1);
-            FrameSpan { first, last: first + needed - 1 }
-        })
-        .collect();
-    let rate = probe
-        .facts
-        .frame_rate
-        .or(probe.facts.nominal_frame_rate)
-        .filter(|rate| rate.numerator > 0 && rate.denominator > 0)
-        .ok_or_else(|| row("no_frame_rate", "a frame rate".to_owned(), "none".to_owned()))?;
-
-    // Two windows are in memory at most: the one that is forged and its donor.
-    let mut waiting: Option<Cut> = None;
-    let mut gathering: Option<Cut> = None;
-    let mut made = Vec::new();
-    let mut stopped: Option<ClipError> = None;
-    let mut number = 0_usize;
-    let report = reader.read_frames(clip, &spans, &mut |frame| {
-        let Some(span) = spans.get(number).copied() else { return ControlFlow::Continue(()) };
-        let cut = gathering.get_or_insert_with(|| Cut { number, span, frames: Vec::new() });
-        cut.frames.push(frame);
-        if cut.frames.len() as u64 == needed {
-            number += 1;
-            let complete = gathering.take();
-            if let (Some(earlier), Some(donor)) = (waiting.take(), complete.as_ref()) {
-                match write_twins(
-                    clip,
-                    &probe.content_id,
-                    &earlier,
-                    Some(&donor.frames),
-                    rate,
-                    options,
-                    written,
-                ) {
-                    Ok(files) => made.extend(files),
-                    Err(error) => {
-                        stopped = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-                // The last window has no later one: the one before it is its donor.
-                if number == spans.len()
-                    && let Some(last) = complete.as_ref()
-                {
-                    match write_twins(
-                        clip,
-                        &probe.content_id,
-                        last,
-                        Some(&earlier.frames),
-                        rate,
-                        options,
-                        written,
-                    ) {
-                        Ok(files) => made.extend(files),
-                        Err(error) => {
-                            stopped = Some(error);
-                            return ControlFlow::Break(());
-                        }
-                    }
-                    return ControlFlow::Continue(());
-                }
-            }
-            waiting = complete;
-        }
-        ControlFlow::Continue(())
-    });
-    if let Some(error) = stopped {
-        return Err(error);
-    }
-    report.map_err(media)?;
-    if let Some(only) = waiting.take()
-        && spans.len() == 1
-    {
-        made.extend(write_twins(clip, &probe.content_id, &only, None, rate, options, written)?);
-    }
-    if made.is_empty() {
-        return Err(row("too_short", format!("{needed} frames that decode"), "fewer".to_owned()));
-    }
-    Ok(made)
-}
-
-fn write_twins(
-    clip: &Path,
-    content_id: &ContentId,
-    cut: &Cut,
-    donor: Option<&[Frame]>,
-    rate: Rational,
-    options: &ForgeOptions<'_>,
-    written: &mut Written,
-) -> Result<Vec<ForgedFile>, ClipError> {
-    let stem = clip.file_stem().map_or_else(String::new, |stem| {
-        stem.to_string_lossy()
-            .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
-            .take(60)
-            .collect()
-    });
-    let name = format!("{stem}_{}_w{}", &content_id.to_hex()[..8], cut.number);
-    let keep = options.frames as usize;
-    let row = |reason: &str, found: String| {
-        ClipError::Source(Box::new(Failure {
-            path: clip.to_owned(),
-            content_id: Some(*content_id),
-            stage: "forge".to_owned(),
-            reason: reason.to_owned(),
-            expected: "a forged twin".to_owned(),
-            found,
-        }))
-    };
-    // A full disk is not the clip's fault.
-    let refused = |error: EncodeError| match error {
-        EncodeError::Io { path, source } => ClipError::Pipeline(PipelineError::Io { path, source }),
-        error => row("encode_failed", error.to_string()),
-    };
-    let kept =
-        FrameSpan { first: cut.span.first, last: cut.span.first + u64::from(options.frames) - 1 };
-    let mut files = Vec::new();
-    let authentic = format!("real/{name}.mp4");
-    encode(&written.file(options.out.join(&authentic)), &cut.frames[..keep], rate, options.crf)
-        .map_err(refused)?;
-    files.push(ForgedFile {
-        path: authentic,
-        label: "real".to_owned(),
-        group: *content_id,
-        source: clip.display().to_string(),
-        cut: kept,
-        forgery: None,
-    });
-    for twin in 0..options.twins {
-        if options.cancel.load(Ordering::Relaxed) {
-            return Err(PipelineError::Cancelled.into());
-        }
-        // Kinds in turn over windows and twins, from a start that the clip's bytes draw.
-        let start = content_id.seed(&format!("forge {} kinds", options.seed));
-        let turn = start
-            .wrapping_add(cut.number as u64 * u64::from(options.twins))
-            .wrapping_add(u64::from(twin));
-        let possible: Vec<ForgeryKind> = options
-            .kinds
-            .iter()
-            .copied()
-            .filter(|kind| donor.is_some() || !kind.needs_donor())
-            .collect();
-        let Some(&kind) = possible.get((turn % (possible.len().max(1) as u64)) as usize) else {
-            return Err(row(
-                "no_donor",
-                "a clip with one window, and only kinds that need a donor".to_owned(),
-            ));
-        };
-        let (forgery, mut frames) = draw_visible(kind, content_id, cut, donor, twin, options)
-            .map_err(|error| row("forge_failed", error.to_string()))?;
-        if frames.len() < keep {
-            return Err(row("forge_failed", format!("{} frames of {keep}", frames.len())));
-        }
-        frames.truncate(keep);
-        let path = if options.twins == 1 {
-            format!("fake/{name}_{kind}.mp4")
-        } else {
-            format!("fake/{name}_t{twin}_{kind}.mp4")
-        };
-        encode(&written.file(options.out.join(&path)), &frames, rate, options.crf)
-            .map_err(refused)?;
-        files.push(ForgedFile {
-            path,
-            label: "fake".to_owned(),
-            group: *content_id,
-            source: clip.display().to_string(),
-            cut: kept,
-            forgery: Some(forgery),
-        });
-    }
-    Ok(files)
-}
-
-/// Draws again, from another seed, where a forgery would not show (a still region copied onto
-/// itself): an unchanged clip must never be labelled fake.
-fn draw_visible(
-    kind: ForgeryKind,
-    content_id: &ContentId,
-    cut: &Cut,
-    donor: Option<&[Frame]>,
-    twin: u32,
-    options: &ForgeOptions<'_>,
-) -> Result<(Forgery, Vec<Frame>), AugmentError> {
-    let mut attempt = 0;
-    loop {
-        let seed = content_id.seed(&format!(
-            "forge {} window {} twin {twin} {kind} attempt {attempt}",
-            options.seed, cut.number
-        ));
-        let shape = cut.frames.first().map_or((0, 0), |frame| (frame.width(), frame.height()));
-        let made = Forgery::draw(kind, seed, options.frames, shape.0, shape.1)
-            .and_then(|forgery| Ok((forgery.apply(&cut.frames, donor)?, forgery)));
-        match made {
-            Ok((frames, forgery)) => return Ok((forgery, frames)),
-            Err(AugmentError::NothingChanged { .. }) if attempt < ATTEMPTS => attempt += 1,
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn encode(path: &Path, frames: &[Frame], rate: Rational, crf: u8) -> Result<(), EncodeError> {
-    let settings = EncodeSettings {
-        crf,
-        preset: "medium".to_owned(),
-        gop: None,
-        b_frames: None,
-        frame_rate: rate,
-        color: ColorTags::default(),
-    };
-    let Some(first) = frames.first() else { return Err(EncodeError::NoFrames) };
-    let mut encoder = Encoder::create(path, first.width(), first.height(), &settings)?;
-    for frame in frames {
-        encoder.push(frame)?;
-    }
-    encoder.finish().map(drop)
-}
-
-/// `forgeries.json` with everything, and `corpus.csv` as `fvc index` reads it; the table last,
-/// since a folder with it counts as made.
-fn write_records(out: &Path, files: &[ForgedFile]) -> Result<(), PipelineError> {
-    let internal = |error: String| PipelineError::Internal { what: error };
-    let details = out.join("forgeries.json");
-    let bytes = serde_json::to_vec_pretty(files).map_err(|error| internal(error.to_string()))?;
-    write_atomically(&details, &bytes)
-        .map_err(|source| PipelineError::Io { path: details.clone(), source })?;
-    let mut table = String::from("path,label,group,manipulation\n");
-    for file in files {
-        let kind =
-            file.forgery.as_ref().map_or_else(String::new, |forgery| forgery.kind.to_string());
-        // Names hold letters, digits and _ only: nothing to quote.
-        let _ = writeln!(table, "{},{},{},{kind}", file.path, file.label, file.group);
-    }
-    let path = out.join("corpus.csv");
-    write_atomically(&path, table.as_bytes())
-        .map_err(|source| PipelineError::Io { path: path.clone(), source })
 }

@@ -71,7 +71,7 @@ mod workspace;
 pub use config::{AugmentConfig, Config, ReadingConfig, ScaleConfig, SplitSection, TrainConfig};
 pub use error::PipelineError;
 pub use feature_tables::{FORENSIC_PREFIX, NATIVE_PREFIX, Recipe, SCALED_PREFIX};
-pub use forging::{ForgeOptions, ForgeOutcome, ForgedFile, forge};
+pub use forging::{DonorCut, Donors, ForgeOptions, ForgeOutcome, ForgedFile, RefusedKind, forge};
 pub use group_explanation::{ExplainedSource, GroupExplanation, explain_group};
 pub use grouping::{Grouping, LargeGroup, group_sources, grouped_index, read_grouped_index};
 pub use indexing::{

@@ -3,6 +3,7 @@
 // These comments are the help texts, shown as they stand.
 #![allow(clippy::doc_markdown)]
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -424,32 +425,64 @@ pub(crate) struct ForgeArguments {
     /// Authentic clips, and folders of them.
     #[arg(required_unless_present = "list")]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Folder for real/, fake/, corpus.csv and forgeries.json.
+    /// Folder for real/, fake/, corpus.csv and forgeries.json. The same command in the same folder
+    /// goes on where it was stopped, and makes what is missing when there are more clips.
     #[arg(long, value_name = "DIR", required_unless_present = "list")]
     pub(crate) out: Option<PathBuf>,
-    /// Windows cut from each clip.
+    /// Windows cut from each clip, where it is long enough.
     #[arg(long, default_value_t = 4)]
     pub(crate) windows: u32,
     /// Frames of every file that is written.
     #[arg(long, default_value_t = 48)]
     pub(crate) frames: u32,
-    /// Kinds of forgery, taken in turn; missing: all.
+    /// Kinds of forgery, taken in turn; missing: all. Where one is not possible (nothing moves, no
+    /// other window to take pixels from), the next one is taken, and refused.csv says so.
     #[arg(long, value_name = "KINDS", value_delimiter = ',', num_args = 1..)]
     pub(crate) kinds: Option<Vec<ForgeryKind>>,
-    /// Forged twins of each window.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) twins: u32,
+    /// Forged twins of each window, each of another draw of kind, region, time, strength and encode.
+    /// Every clip gives windows times draws of them: one with fewer windows has more of each, so that
+    /// each origin counts once.
+    #[arg(long, value_name = "N", alias = "twins", default_value_t = 1)]
+    pub(crate) draws: u32,
     /// Seed of every draw.
     #[arg(long, default_value_t = 42)]
     pub(crate) seed: u64,
-    /// Constant rate factor of the final encode of both twins, 0 to 51.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) crf: u8,
+    /// Constant rate factor of the final encode of both twins, 0 to 51; of a range such as 18-30 each
+    /// draw has its own, and an authentic twin of that.
+    #[arg(long, value_name = "N|LOW-HIGH", default_value = "20", value_parser = crf_range)]
+    pub(crate) crf: RangeInclusive<u8>,
+    /// Platforms by whose profile half of the draws are encoded before the final encode, both twins
+    /// alike; all: every one there is.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 1..)]
+    pub(crate) platforms: Vec<String>,
+    /// Where a splice, a swap and an insertion take other pixels from: another window of the same clip,
+    /// or another clip. Clips are then paired, and each pair is one group.
+    #[arg(long, value_enum, default_value_t = DonorsArgument::Windows)]
+    pub(crate) donors: DonorsArgument,
     /// Print the kinds with their parameter ranges, and do nothing.
     #[arg(long)]
     pub(crate) list: bool,
     #[command(flatten)]
-    pub(crate) damaged: DamagedArguments,
+    pub(crate) reading: ReadingArguments,
+}
+
+/// Where other pixels come from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DonorsArgument {
+    /// Another window of the same clip.
+    Windows,
+    /// The other clip of a pair.
+    Pairs,
+}
+
+/// A constant rate factor, or a range of them.
+fn crf_range(text: &str) -> Result<RangeInclusive<u8>, String> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| text.parse::<u8>().ok().filter(|crf| *crf <= 51);
+    match (number(low), number(high)) {
+        (Some(low), Some(high)) if low <= high => Ok(low..=high),
+        _ => Err("expected 0 to 51, or a range of these such as 18-30".to_owned()),
+    }
 }
 
 /// What a Slurm job is to have.

@@ -184,7 +184,11 @@ fn dispatch(arguments: &Arguments, context: &Context<'_>) -> Result<Ending, Comm
             verify::run(context, &config, root.as_deref(), *repair)
         }
         Command::Forge(forging) => {
-            let given = Given { damaged: Some(&forging.damaged), ..Given::default() };
+            let given = Given {
+                damaged: Some(&forging.reading.damaged),
+                parallel: Some(&forging.reading.parallel),
+                ..Given::default()
+            };
             let config = configuration(shared, &given)?;
             forge::run(context, &config, forging)
         }

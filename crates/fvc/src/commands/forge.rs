@@ -1,11 +1,11 @@
 //! `fvc forge`.
 
-use fvc_augment::ForgeryKind;
-use fvc_pipeline::{Config, ForgeOptions, PipelineError};
+use fvc_augment::{ForgeryKind, PLATFORM_PROFILES};
+use fvc_pipeline::{Config, Donors, ForgeOptions, PipelineError};
 use serde_json::json;
 
 use super::{CommandError, Context};
-use crate::arguments::ForgeArguments;
+use crate::arguments::{DonorsArgument, ForgeArguments};
 use crate::display::{self, Table};
 use crate::exit_code::Ending;
 
@@ -34,9 +34,15 @@ pub(super) fn run(
         windows: arguments.windows,
         frames: arguments.frames,
         kinds: arguments.kinds.clone().unwrap_or_else(|| ForgeryKind::ALL.to_vec()),
-        twins: arguments.twins,
+        draws: arguments.draws,
         seed: arguments.seed,
-        crf: arguments.crf,
+        crf: arguments.crf.clone(),
+        platforms: platforms(&arguments.platforms),
+        donors: match arguments.donors {
+            DonorsArgument::Windows => Donors::Windows,
+            DonorsArgument::Pairs => Donors::Pairs,
+        },
+        parallel: config.reading.parallel,
         limits: config.limits.clone(),
         partial: config.reading.partial,
         cancel: context.cancel.clone(),
@@ -48,6 +54,8 @@ pub(super) fn run(
             "manifest": outcome.manifest,
             "files": outcome.files,
             "failures": outcome.failures,
+            "refused": outcome.refused,
+            "resumed": outcome.resumed,
         }))?;
     } else {
         let fake = outcome.files.iter().filter(|file| file.forgery.is_some()).count();
@@ -57,9 +65,30 @@ pub(super) fn run(
             outcome.manifest.completed_count(),
             out.join("corpus.csv").display()
         ))?;
+        if outcome.resumed > 0 {
+            display::print(&format!("{} of them were there already", outcome.resumed))?;
+        }
+        let still = outcome.files.iter().filter(|file| file.still).count();
+        if still > 0 {
+            display::print(&format!("{still} clips in which nothing moves: subset still"))?;
+        }
+        if !outcome.refused.is_empty() {
+            display::print(&format!(
+                "Kinds that were not possible where their turn was: {}",
+                out.join("refused.csv").display()
+            ))?;
+        }
         display::print(&display::failures(&outcome.failures, &out.join("failures.csv")))?;
     }
     Ok(if outcome.failures.is_empty() { Ending::All } else { Ending::Partial })
+}
+
+/// `all` stands for every one.
+fn platforms(named: &[String]) -> Vec<String> {
+    if named.iter().any(|name| name == "all") {
+        return PLATFORM_PROFILES.iter().map(|profile| profile.name.to_owned()).collect();
+    }
+    named.to_vec()
 }
 
 /// The same for programs.
