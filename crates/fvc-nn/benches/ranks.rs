@@ -3,7 +3,7 @@
 //! `cargo bench -p fvc-nn --bench ranks -- sums RANKS 1 1 ROUNDS` prints how long the sum of 4 MiB takes;
 //! `cargo bench -p fvc-nn --bench ranks -- MODEL RANKS TENSOR_PARALLEL THREADS EPOCHS` trains by RANKS threads with
 //! THREADS each, and in a build with `mpi`, under `mpirun`, by its processes. It prints one line of JSON: seconds of
-//! a step by epoch (the first is left out), the shares of `EpochRecord`, and the bytes that one rank brought to
+//! a step by epoch (the first is left out), what all ranks had of processors for one, the shares of `EpochRecord`, and the bytes that one rank brought to
 //! sums in a step: of the channels of all ranks (gradients, loss) and of those of groups (what tensor
 //! parallelism sums inside passes, and gradients of parts).
 
@@ -23,8 +23,8 @@ use burn::backend::{Autodiff, Flex};
 use fvc_media::{ContentId, Frame};
 use fvc_nn::{
     Alone, ClipKey, ClipSource, Collective, CollectiveError, CounterRandom, NetworkConfig,
-    NetworkError, Source, ThreadRank, TrainerConfig, TrainingJob, VariableArCnnConfig,
-    VisionTransformerConfig, VitTransformerConfig, train_together,
+    NetworkError, Source, ThreadRank, TrainerConfig, TrainingEvent, TrainingJob,
+    VariableArCnnConfig, VisionTransformerConfig, VitTransformerConfig, train_together,
 };
 
 /// Clips of a step, of 8 frames of 64 x 64.
@@ -114,6 +114,16 @@ impl Collective for Counted {
     fn abort(&self, why: &str) {
         self.inner.abort(why);
     }
+}
+
+/// What this process has had of processors.
+fn processor_seconds() -> f64 {
+    let line = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // Behind the name, which may hold anything, the state and ten numbers.
+    let (_, rest) = line.rsplit_once(')').unwrap();
+    let ticks = rest.split_whitespace().skip(11).take(2);
+    // Linux tells every program hundredths of a second.
+    ticks.map(|own| own.parse::<f64>().unwrap() / 100.0).sum()
 }
 
 fn job(model: &str, epochs: u64) -> TrainingJob {
@@ -216,6 +226,7 @@ fn run(job: &TrainingJob, rank: Box<dyn Collective>, parts: usize, threads: usiz
     let folder = tempfile::tempdir().unwrap();
     let clips: Arc<dyn ClipSource> = Arc::new(Noise);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let mut processor = Vec::new();
     let (trained, _) = pool
         .install(|| {
             train_together::<Autodiff<Flex>>(
@@ -225,12 +236,22 @@ fn run(job: &TrainingJob, rank: Box<dyn Collective>, parts: usize, threads: usiz
                 &Default::default(),
                 folder.path(),
                 &AtomicBool::new(false),
-                &mut |_| {},
+                &mut |event| {
+                    if matches!(event, TrainingEvent::Epoch(_)) {
+                        processor.push(processor_seconds());
+                    }
+                },
                 &rank,
                 parts,
             )
         })
         .unwrap();
+    let later = (job.training.len() / CLIPS * (trained.records.len() - 1)) as f64;
+    // Of this process: all ranks, where they are its threads.
+    let mut own = [processor[processor.len() - 1] - processor[0]];
+    if !rank.shares_process() {
+        rank.sum_f64(&mut own).unwrap();
+    }
     if rank.rank() != 0 {
         return;
     }
@@ -241,10 +262,11 @@ fn run(job: &TrainingJob, rank: Box<dyn Collective>, parts: usize, threads: usiz
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
     println!(
         "{{\"model\": \"{model}\", \"engine\": \"{}\", \"ranks\": {}, \"parts\": {parts}, \"threads\": {threads}, \
-         \"seconds\": {seconds:?}, \"exchange_share\": {:.4}, \"waiting_share\": {:.4}, \"loader_share\": {:.4}, \
+         \"seconds\": {seconds:?}, \"processor\": {:.4}, \"exchange_share\": {:.4}, \"waiting_share\": {:.4}, \"loader_share\": {:.4}, \
          \"parameters\": {}, \"bytes_of_all\": {}, \"bytes_of_groups\": {}}}",
         rank.engine(),
         rank.size(),
+        own[0] / later,
         mean(records.clone().map(|own| own.exchange_share).collect()),
         mean(records.clone().map(|own| own.ranks_waiting_share).collect()),
         mean(records.map(|own| own.waiting_share).collect()),

@@ -95,10 +95,10 @@ impl<'a> Replicas<'a> {
     ///
     /// # Errors
     /// A rank has ended, lags or is elsewhere.
-    pub(crate) fn whole_of(&self, own: &Weights) -> Result<Weights, CollectiveError> {
+    pub(crate) fn whole_of(&self, own: Weights) -> Result<Weights, CollectiveError> {
         match &self.group {
-            Some(group) => group.whole_of(own),
-            None => Ok(own.clone()),
+            Some(group) => group.whole_of(&own),
+            None => Ok(own),
         }
     }
 

@@ -659,8 +659,8 @@ impl<B: TrainBackend> Training<'_, B> {
             Some(group) => group.whole_of_memory(&memory, &own)?,
             None => memory,
         };
-        let network = self.replicas.whole_of(&own)?;
-        let best = self.best.as_ref().map(|best| self.replicas.whole_of(best)).transpose()?;
+        let network = self.replicas.whole_of(own)?;
+        let best = self.best.clone().map(|best| self.replicas.whole_of(best)).transpose()?;
         self.replicas.meet()?;
         if self.collective.rank() != 0 {
             return Ok(());
@@ -1010,7 +1010,7 @@ impl<B: TrainBackend> Training<'_, B> {
         };
         let (network, _) = weights.apply(self.network.valid());
         let scores = self.score(&network, loader)?;
-        let weights = self.replicas.whole_of(&weights)?;
+        let weights = self.replicas.whole_of(weights)?;
         self.replicas.meet()?;
         let validation =
             self.job.validation.iter().map(|source| source.content_id).zip(scores).collect();

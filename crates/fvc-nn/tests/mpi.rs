@@ -18,11 +18,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::backend::{Autodiff, Flex};
+use burn::module::AutodiffModule as _;
 use fvc_media::{ContentId, Frame};
 use fvc_nn::{
-    Alone, ClipKey, ClipSource, Collective, CollectiveError, CounterRandom, MpiRank, MpiWorld,
-    NetworkConfig, NetworkError, Source, Trained, TrainerConfig, TrainingEvent, TrainingJob,
-    VariableArCnnConfig, VisionTransformerConfig, VitTransformerConfig, train_together,
+    Alone, ClipBatch, ClipKey, ClipSource, Collective, CollectiveError, Context, CounterRandom,
+    Engine, Loss, MpiRank, MpiWorld, NamedGradients, Network, NetworkConfig, NetworkError,
+    Precision, Source, Targets, TensorGroup, Trained, TrainerConfig, TrainingEvent, TrainingJob,
+    VariableArCnnConfig, VisionTransformerConfig, VitTransformerConfig, Weights, backward,
+    train_together,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -361,6 +364,49 @@ fn training(world: &MpiWorld) {
     assert!(both.records.iter().all(|record| record.ranks == 2 && record.exchange_share > 0.0));
 }
 
+/// Log odds and each gradient of one batch.
+fn parts_have_the_gradients_of_the_whole(
+    (job, clips): &(TrainingJob, Arc<dyn ClipSource>),
+    rank: &dyn Collective,
+) {
+    let group = TensorGroup::new(rank.subset(rank.rank() / 2).unwrap());
+    let frames = |source: &Source| {
+        let key = ClipKey { content_id: source.content_id, variant: 0 };
+        clips.window(&key, 0).unwrap()
+    };
+    let frames = job.training[..3].iter().map(frames).collect();
+    let batch = ClipBatch::of(frames, job.network.frame_shape()).unwrap();
+    let network: Network<Autodiff<Flex>> = job.network.init(3, &Default::default());
+    let pass = |network: &Network<Autodiff<Flex>>, group: Option<&TensorGroup>| {
+        let random = CounterRandom::new(&[5]);
+        let context = Context::<Flex>::training(Precision::F32, Engine::Fast, random)
+            .with_tensor_group(group.map(|group| Arc::clone(group.sums())));
+        let loss = Loss::default();
+        let targets = Targets { labels: &[0.0, 1.0, 1.0], weights: &[1.0; 3], loss, scale: 1.0 };
+        let mut gradients = NamedGradients::new();
+        let clips = batch.clone().on::<Flex>(&Default::default(), false);
+        let outcome = backward(network, clips, &targets, &context, false, &mut gradients);
+        let mut all = Weights::of(&network.valid());
+        for (name, weight) in &mut all.by_name {
+            weight.values = gradients[name].to_data().to_vec().unwrap();
+        }
+        (outcome.log_odds, all)
+    };
+    let (one, gradients) = pass(&network, None);
+    let (log_odds, parts) = pass(&network.clone().part_for(&group), Some(&group));
+    group.sums().check().unwrap();
+    for (one, other) in one.iter().zip(&log_odds) {
+        assert!((one - other).abs() < 1e-5, "{one} {other}");
+    }
+    for (name, whole) in &group.whole_of(&parts).unwrap().by_name {
+        let one = &gradients.by_name[name];
+        assert_eq!(one.shape, whole.shape, "{name}");
+        for (one, whole) in one.values.iter().zip(&whole.values) {
+            assert!((one - whole).abs() < 1e-5, "{name}: {one} {whole}");
+        }
+    }
+}
+
 /// Twelve steps of a vision transformer whose layers every two ranks share are those of one rank.
 fn sharing(world: &MpiWorld) {
     let rank = world.channel(Some(PATIENCE)).unwrap();
@@ -383,6 +429,7 @@ fn sharing(world: &MpiWorld) {
         });
         (job, clips)
     };
+    parts_have_the_gradients_of_the_whole(&of(3, 1), &rank);
     let shared = train(&of(4 / replicas, replicas), &rank, 2, &mut |_| {}).unwrap();
     let one = train(&of(4, 1), &Alone, 1, &mut |_| {}).unwrap();
     let mut most = 0.0_f32;
