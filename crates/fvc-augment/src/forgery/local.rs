@@ -66,9 +66,10 @@ pub(super) fn edit(
     let kind = forgery.name();
     let (width, height) = (frames[0].width(), frames[0].height());
     let region = Region::recorded(forgery.region, kind, "region", width, height)?;
-    let drift = match forgery.parameters.contains_key("moving") {
-        true => drift::drift(kind, &forgery.parameters, width, height)?,
-        false => (0, 0),
+    let drift = if forgery.parameters.contains_key("moving") {
+        drift::drift(kind, &forgery.parameters, width, height)?
+    } else {
+        (0, 0)
     };
     let end = drift::moved(region, drift, 1, 1);
     Region::recorded(end, kind, "region at the end of its drift", width, height)?;

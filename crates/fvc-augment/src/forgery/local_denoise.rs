@@ -44,12 +44,11 @@ fn smoothed(frame: &Frame, region: Region, reach: usize, near: Option<i32>) -> V
                     square.extend(columns.clone().map(|column| row[3 * column + channel]));
                 }
                 let middle = own[3 * (y * width + x) + channel];
-                smooth.push(match near {
-                    Some(near) => mean_of_near(&square, middle, near),
-                    None => {
-                        let half = square.len() / 2;
-                        *square.select_nth_unstable(half).1
-                    }
+                smooth.push(if let Some(near) = near {
+                    mean_of_near(&square, middle, near)
+                } else {
+                    let half = square.len() / 2;
+                    *square.select_nth_unstable(half).1
                 });
             }
         }
