@@ -134,7 +134,8 @@ def measure(frames, side):
     over = lambda value: np.median(np.concatenate([value(row) for row in rows]))
     greys = [row["grey"] for row in rows]
     slope, high = spectrum(greys[::4])
-    spread = lambda name: np.subtract(*np.quantile([row[name] for row in rows], [0.9, 0.1], method="nearest"))
+    rank = lambda values, share: np.sort(values)[int((len(values) - 1) * share + 0.5)]
+    spread = lambda name: np.subtract(*(rank([row[name] for row in rows], share) for share in (0.9, 0.1)))
     return dict(
         noise_tails=over(lambda row: row["tails"]),
         noise_correlation=over(lambda row: row["correlation"]),
