@@ -4,7 +4,8 @@
 
 prints milliseconds a frame (minimum and median), to set beside
 `cargo bench -p fvc-features --bench native_features`. Same picture, twelve statistics (the three
-facts of the file cost nothing); written as its definitions read, whole-array operations only, the
+facts of the file cost nothing), and then those of the forensic ones that `features_forensic.py` defines;
+written as its definitions read, whole-array operations only, the
 block DCT by whichever of two ways is faster here.
 """
 import os
@@ -17,6 +18,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 import cv2
 import numpy as np
 
+import features_forensic
 from features_picture import picture
 
 KERNEL = np.full((3, 3), -1.0, np.float32)
@@ -67,6 +69,13 @@ def main():
             fifteen(rgb, dct)
             times.append(1e3 * (time.perf_counter() - start))
         print(f"{name}: minimum {min(times):.1f} ms, median {statistics.median(times):.1f} ms a frame")
+    frames = [picture("scene", 1280, 720, seed) for seed in range(8)]
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        features_forensic.measure(frames, features_forensic.side_of(1280, 720))
+        times.append(1e3 * (time.perf_counter() - start) / len(frames))
+    print(f"forensic, shared definitions: minimum {min(times):.1f} ms, median {statistics.median(times):.1f} ms a frame")
 
 
 if __name__ == "__main__":

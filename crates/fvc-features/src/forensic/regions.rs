@@ -4,6 +4,8 @@ use super::cells::{Cell, Layout};
 use super::robust::{centre_and_spread, ln, median, quantile};
 use super::segment::Segment;
 
+/// ln ratio from which a change is one of the whole picture, a cut or a jump, in which no area stands out.
+const GLOBAL: f32 = 0.8;
 /// Frames on each side of a step.
 const SIDE_FRAMES: usize = 3;
 /// Cells of nearest gradient that a cell is held against.
@@ -23,6 +25,10 @@ pub(crate) struct Regions {
     pub(crate) onset_second: f32,
     pub(crate) onset_contrast: f32,
     pub(crate) onset_area: f32,
+    pub(crate) jump: f32,
+    pub(crate) jump_second: f32,
+    pub(crate) jump_contrast: f32,
+    pub(crate) active_jump: f32,
     pub(crate) onset_rarity: f32,
     pub(crate) fine_onset: f32,
     pub(crate) fine_onset_contrast: f32,
@@ -83,6 +89,7 @@ impl Regions {
             Bursts::of(segment, &|at, cell| segment.matches_of(at)[cell].residual, 0.5),
         );
         let fine = Bursts::of(segment, &|at, cell| segment.cells_of(at)[cell].difference, 0.1);
+        let jumps = Jumps::of(segment);
         let steps = Steps::of(segment);
         let deviance = Deviance::of(segment, 0..count);
         let mut blur: Vec<f32> = Vec::with_capacity(cells);
@@ -110,6 +117,10 @@ impl Regions {
             onset_second: onset.second,
             onset_contrast: onset.contrast,
             onset_area: onset.area,
+            jump: jumps.top,
+            jump_second: jumps.second,
+            jump_contrast: jumps.contrast,
+            active_jump: jumps.active,
             onset_rarity: onset.rarity,
             fine_onset: fine.top,
             fine_onset_contrast: fine.contrast,
@@ -231,6 +242,9 @@ impl Bursts {
             }
             let mut field = smoothed(layout, &ratios);
             let centre = median(&mut field.clone());
+            if centre > GLOBAL {
+                continue;
+            }
             for own in &mut field {
                 *own -= centre;
             }
@@ -276,6 +290,93 @@ impl Bursts {
     }
 }
 
+/// Areas that are one thing before a frame and another from it on, at once: the one step is all that
+/// happens in some frames, where movement goes on and a flash goes back.
+struct Jumps {
+    top: f32,
+    second: f32,
+    contrast: f32,
+    active: f32,
+}
+
+impl Jumps {
+    fn of(segment: &Segment) -> Self {
+        const FLOOR: f32 = 0.5;
+        let (layout, count) = (segment.layout, segment.frames.len());
+        let cells = layout.cells();
+        let steps: Vec<Vec<f32>> = (1..count).map(|at| segment.distances(at - 1, at)).collect();
+        let (mut tops, mut active): (Vec<(usize, f32)>, Vec<f32>) = (Vec::new(), Vec::new());
+        let mut near = Vec::new();
+        let mut order: Vec<usize> = Vec::new();
+        for at in 3..count.saturating_sub(2) {
+            if !(at - 2..at + 3).all(|own| segment.frames[own].follows) {
+                continue;
+            }
+            let across = segment.distances(at - 3, at + 2);
+            let mut field = Vec::with_capacity(cells);
+            for cell in 0..cells {
+                near.clear();
+                near.extend([at - 3, at - 2, at, at + 1].map(|own| steps[own][cell]));
+                let step = steps[at - 1][cell] + FLOOR;
+                let rise = ln(step / (median(&mut near) + FLOOR));
+                // Less than all that happened: it goes on. More: it goes back.
+                let rest = ln(step / (across[cell] + FLOOR)).abs();
+                field.push(rise - rest);
+            }
+            order.clear();
+            order.extend(0..cells);
+            let by_step = |a: &usize, b: &usize| {
+                steps[at - 1][*b].total_cmp(&steps[at - 1][*a]).then(a.cmp(b))
+            };
+            order.sort_unstable_by(by_step);
+            let most = (cells / 4).max(1);
+            active.push(order[..most].iter().map(|&cell| field[cell]).sum::<f32>() / most as f32);
+            let mut field = smoothed(layout, &field);
+            let centre = median(&mut field.clone());
+            for own in &mut field {
+                *own -= centre.max(0.0);
+            }
+            tops.push((at, field[argmax(&field)]));
+        }
+        let mut values: Vec<f32> = tops.iter().map(|(_, top)| *top).collect();
+        if values.is_empty() {
+            return Self { top: f32::NAN, second: f32::NAN, contrast: f32::NAN, active: f32::NAN };
+        }
+        let (at, top) = tops[argmax(&values)];
+        let second = tops
+            .iter()
+            .filter(|(other, _)| other.abs_diff(at) > 2)
+            .map(|(_, top)| *top)
+            .fold(f32::NAN, f32::max);
+        let contrast = top - median(&mut values);
+        Self { top, second, contrast, active: active[argmax(&active)] }
+    }
+}
+
+/// The frames in which most of the picture changes as it does in no frame around.
+fn global_changes(segment: &Segment) -> Vec<bool> {
+    let count = segment.frames.len();
+    let typical: Vec<f32> = (0..count)
+        .map(|at| {
+            if at == 0 || !segment.frames[at].follows {
+                return f32::NAN;
+            }
+            let mut own: Vec<f32> =
+                segment.cells_of(at).iter().map(|cell| cell.difference).collect();
+            ln(median(&mut own) + 0.5)
+        })
+        .collect();
+    (0..count)
+        .map(|at| {
+            let mut near: Vec<f32> = (at.saturating_sub(3)..(at + 4).min(count))
+                .filter(|&other| other != at && !typical[other].is_nan())
+                .map(|other| typical[other])
+                .collect();
+            near.len() >= 3 && typical[at] - median(&mut near) > GLOBAL
+        })
+        .collect()
+}
+
 /// Steps in time of the statistics of areas.
 struct Steps {
     each: [f32; STEPPED],
@@ -296,9 +397,11 @@ impl Steps {
             contrast: f32::NAN,
             area: f32::NAN,
         };
+        let global = global_changes(segment);
         let places: Vec<usize> = (SIDE_FRAMES..(count + 1).saturating_sub(SIDE_FRAMES))
             .filter(|&at| {
-                (at + 1 - SIDE_FRAMES..at + SIDE_FRAMES).all(|own| segment.frames[own].follows)
+                (at + 1 - SIDE_FRAMES..at + SIDE_FRAMES)
+                    .all(|own| segment.frames[own].follows && !global[own])
             })
             .collect();
         if places.len() < 4 {

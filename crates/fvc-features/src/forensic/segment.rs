@@ -1,6 +1,6 @@
 //! [`Segment`]: what is kept of the frames of a clip until it is summed up.
 
-use super::cells::{Cell, Layout, PHASES};
+use super::cells::{Cell, Layout, PHASES, REDUCED};
 use super::motion::Match;
 
 /// Frames that are summed up together: those of the default sampling.
@@ -66,6 +66,31 @@ impl Segment {
     pub(crate) fn matches_of(&self, frame: usize) -> &[Match] {
         let cells = self.layout.cells();
         &self.matches[frame * cells..(frame + 1) * cells]
+    }
+
+    /// Mean |difference| of two frames' thumbnails in grey levels, cell by cell.
+    pub(crate) fn distances(&self, a: usize, b: usize) -> Vec<f32> {
+        let width = self.layout.reduced_width() / 2;
+        let pixels = thumbnail_pixels(self.layout);
+        let (a, b) = (
+            &self.thumbnails[a * pixels..(a + 1) * pixels],
+            &self.thumbnails[b * pixels..(b + 1) * pixels],
+        );
+        let mut distances = Vec::with_capacity(self.layout.cells());
+        let side = REDUCED / 2;
+        for (a, b) in a.chunks_exact(side * width).zip(b.chunks_exact(side * width)) {
+            for column in 0..self.layout.columns {
+                let mut sum = 0_u32;
+                for line in 0..side {
+                    let here = line * width + column * side..line * width + (column + 1) * side;
+                    for (a, b) in a[here.clone()].iter().zip(&b[here]) {
+                        sum = sum.wrapping_add(u32::from(a.abs_diff(*b)));
+                    }
+                }
+                distances.push(sum as f32 / (4 * side * side) as f32);
+            }
+        }
+        distances
     }
 
     /// Mean |2 b − a − c| of three frames' thumbnails over mean |c − a|, with `floor` grey levels added to

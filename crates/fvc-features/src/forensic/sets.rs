@@ -138,6 +138,14 @@ pub(crate) static ROWS: [Row; COUNT] = [
         "region_onset less the median over the frames of each one's largest"),
     row(("region_onset_area", "1", "0 to 1"), Pixel, MEAN, |of| of.regions.onset_area,
         "Share of the picture of the connected area around it above half of it"),
+    row(("region_jump", "ln ratio", "any"), Pixel, MAX, |of| of.regions.jump,
+        "Largest ln of a cell's step (thumbnail) over the median of the four around, less |ln of it over the distance from three frames before to two after|, mean of 3x3 cells, less the frame's median where that is positive: an area that is another thing from one frame on"),
+    row(("region_jump_second", "ln ratio", "any"), Pixel, MAX, |of| of.regions.jump_second,
+        "The largest such more than two frames from the first"),
+    row(("region_jump_contrast", "ln ratio", "0 and up"), Pixel, MAX, |of| of.regions.jump_contrast,
+        "region_jump less the median over the frames of each one's largest"),
+    row(("active_jump", "ln ratio", "any"), Temporal, MAX, |of| of.regions.active_jump,
+        "The largest mean over the quarter of the cells of largest step of the same, before averages and medians: all that moves jumps at once"),
     row(("region_onset_rarity", "ln(1 + z)", "0 and up"), Pixel, MAX, |of| of.regions.onset_rarity,
         "The largest such as z over the unrest of the same cell and of the typical one (1.4826 median |value| over the frames)"),
     row(("region_fine_onset", "ln ratio", "any"), Pixel, MAX, |of| of.regions.fine_onset,
@@ -275,7 +283,7 @@ pub(crate) static ROWS: [Row; COUNT] = [
 ];
 
 /// How many there are.
-const COUNT: usize = 99;
+const COUNT: usize = 103;
 
 static SPECS: [FeatureSpec; COUNT] = {
     let mut specs = [ROWS[0].spec; COUNT];

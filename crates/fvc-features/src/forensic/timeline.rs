@@ -227,10 +227,8 @@ fn two_largest(series: &[f32]) -> [(Option<usize>, f32); 2] {
 /// ln of the step at `top` over that across it from two frames before to two after: in a jump both are
 /// alike, in quick movement the wider step is the larger, in a flash the smaller.
 fn isolation(segment: &Segment, difference: &[f32], top: usize) -> f32 {
-    if top < 3 || top + 2 >= difference.len() {
-        return f32::NAN;
-    }
-    ln((difference[top] + FLOOR) / (segment.distance(top - 3, top + 2) + FLOOR))
+    let (first, last) = (top.saturating_sub(3), (top + 2).min(difference.len() - 1));
+    ln((difference[top] + FLOOR) / (segment.distance(first, last) + FLOOR))
 }
 
 /// Least ln of (mean distance of two runs of frames) over (the movement within them).
