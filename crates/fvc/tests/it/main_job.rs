@@ -14,7 +14,7 @@ fn a_labelled_table_becomes_a_detector_and_a_verdict() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let table = corpus(&folder.path().join("corpus"), 6);
+    let table = corpus(&folder.path().join("corpus"), 9);
     let workspace = folder.path().join("workspace");
     let ws = text(&workspace);
 
@@ -23,24 +23,24 @@ fn a_labelled_table_becomes_a_detector_and_a_verdict() {
     let index: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (&index["real"], &index["fake"], &index["groups"]),
-        (&6.into(), &6.into(), &6.into())
+        (&9.into(), &9.into(), &9.into())
     );
 
     // One decode a source for all four stages; none when nothing has changed.
     let stages = ["-w", ws, "--json", "run", "--stages", "1-4", "--variants", "6", "--size", "64"];
-    for expected in [12, 0] {
+    for expected in [18, 0] {
         let (code, out, err) = run(&stages);
         assert_eq!(code, 0, "{out}{err}");
         let made: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(made["stages"]["decodes"]["sources"], expected, "{out}");
-        assert_eq!(made["stages"]["completed"], 12);
+        assert_eq!(made["stages"]["completed"], 18);
     }
     // What is asked for later costs one pass more, and says why.
     let (code, out, _) =
         run(&["-w", ws, "--json", "run", "--stages", "1-4", "--variants", "6", "--size", "48"]);
     assert_eq!(code, 0);
     let made: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(made["stages"]["decodes"]["sources"], 12);
+    assert_eq!(made["stages"]["decodes"]["sources"], 18);
     let reasons = made["stages"]["decodes"]["reasons"].as_object().unwrap();
     assert!(reasons.keys().all(|reason| reason.starts_with("asked for later")), "{reasons:?}");
 

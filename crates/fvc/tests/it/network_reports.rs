@@ -396,7 +396,7 @@ fn what_cannot_be_trained_is_refused_before_there_is_a_run() {
     let moved = folder.path().join("model of may");
     fs::rename(run_folder, &moved).unwrap();
     let unseen = folder.path().join("unseen.mp4");
-    encode("testsrc2=duration=2:size=160x120:rate=12:decimals=3", &["-c:v", "libx264"], &unseen);
+    encode("testsrc2=duration=2:size=160x120:rate=12", &["-c:v", "libx264"], &unseen);
     let predict = ["predict", unseen.to_str().unwrap(), "--model", moved.to_str().unwrap()];
     let (code, out, err) = told(&fvc().args(predict).output().unwrap());
     assert_eq!(code, 0, "{out}{err}");
