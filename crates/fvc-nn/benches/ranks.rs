@@ -233,7 +233,7 @@ fn run(job: &TrainingJob, rank: Box<dyn Collective>, parts: usize, threads: usiz
                 job,
                 None,
                 &clips,
-                &Default::default(),
+                &burn::backend::flex::FlexDevice,
                 folder.path(),
                 &AtomicBool::new(false),
                 &mut |event| {
