@@ -98,7 +98,7 @@ impl ForensicExtractor {
             !segment.frames.is_empty() && gap.zip(self.step).is_some_and(|(gap, step)| gap <= step);
         self.last = Some(frame.index);
         self.cells.scan(layout, frame, follows, &mut segment.cells);
-        if segment.frames.len() % FREQUENCY_FRAMES == 0 {
+        if segment.frames.len().is_multiple_of(FREQUENCY_FRAMES) {
             self.frequency.scan(self.cells.plane());
         }
         if follows {

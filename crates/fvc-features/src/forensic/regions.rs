@@ -137,7 +137,7 @@ impl Regions {
             below: deviance.below,
             deviant_joint: deviance.joint,
             deviant_area: deviance.area,
-            deviant_drift: deviance.drift(segment),
+            deviant_drift: Deviance::drift(segment),
             still_region: -extreme(0.02),
             moving_region: extreme(0.98),
             blur_spread,
@@ -529,7 +529,7 @@ impl Deviance {
 
     /// How far the most deviant area's middle in the first half of the frames lies from that in the
     /// second, in shares of the picture.
-    fn drift(&self, segment: &Segment) -> f32 {
+    fn drift(segment: &Segment) -> f32 {
         let count = segment.frames.len();
         if count < 4 {
             return f32::NAN;
